@@ -1,0 +1,158 @@
+"""A server that plays back answers over a real socket, and knows when its client left.
+
+The answers are recordings of real Ollama servers (`recorded`), or lines written by a test, sent whole
+or cut anywhere, with pauses between them and a stall at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+WIRE = Path(__file__).parent / "wire"
+SERVERS = ("head-2026-08-21", "v0.24.0")
+NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to send, and how.
+
+    Attributes
+    ----------
+    lines
+        Each with its line break, if it has one.
+    pause
+        Seconds before each line.
+    late
+        Seconds before the status line, as when a model loads.
+    stall
+        Seconds to keep the connection open after the last line without ending the answer.
+    cuts
+        A seed: the bytes are sent in pieces cut at random places; `None` sends line by line.
+    breaks
+        Close the connection after the last line without ending the answer.
+    """
+
+    lines: tuple[str, ...] = ()
+    status: int = 200
+    content_type: str = NDJSON
+    pause: float = 0.0
+    late: float = 0.0
+    stall: float = 0.0
+    cuts: int | None = None
+    breaks: bool = False
+
+
+@dataclass
+class Replay:
+    """What a test sees of the server."""
+
+    url: str
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)  # time.monotonic() when a client went away too early
+    gone: Event = field(default_factory=Event)
+
+
+@cache
+def recordings(server: str) -> dict[str, dict[str, Any]]:
+    """All cases of one recorded server ("head-2026-08-21" or "v0.24.0") by name."""
+    lines = (WIRE / f"{server}.jsonl").read_text(encoding="utf-8").splitlines()
+    return {case["name"]: case for case in map(json.loads, lines)}
+
+
+def recorded(name: str, server: str = "head-2026-08-21", **how: Any) -> Answer:
+    """A recorded answer, byte for byte."""
+    case = recordings(server)[name]
+    return Answer(tuple(f"{text}\n" for _, text in case["lines"]), case["status"], case["content_type"], **how)
+
+
+def said(*pieces: str, done: bool = True, **how: Any) -> Answer:
+    """A chat's stream with these pieces of text."""
+    lines = [{"model": "m", "message": {"role": "assistant", "content": piece}, "done": False} for piece in pieces]
+    if done:
+        end = {"done": True, "done_reason": "stop", "eval_count": len(pieces), "eval_duration": 10**9}
+        lines.append({"model": "m", "message": {"role": "assistant", "content": ""}, **end})
+    return Answer(tuple(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), **how)
+
+
+@contextmanager
+def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
+    """Serve these answers, by the last part of the path (`chat=...`, `pull=[first, second]`).
+
+    The last one of a list is repeated. A path that is not named gets Ollama's 404.
+    """
+    queues = {path: list(each) if isinstance(each, list) else [each] for path, each in answers.items()}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            replay.requests.append((self.command, self.path, json.loads(body) if body else None))
+            queue = queues.get(self.path.rsplit("/", 1)[-1])
+            if not queue:
+                queue = [Answer(("404 page not found",), 404, "text/plain")]
+            self._play(queue.pop(0) if len(queue) > 1 else queue[0])
+
+        do_GET = do_DELETE = do_POST
+
+        def _play(self, answer: Answer) -> None:
+            try:
+                self._wait(answer.late)
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.content_type)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for piece in _pieces(answer):
+                    self._wait(answer.pause)
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self._wait(answer.stall)
+                if answer.breaks:
+                    self.close_connection = True
+                else:
+                    self.wfile.write(b"0\r\n\r\n")
+            except ConnectionError:
+                replay.left.append(time.monotonic())
+                replay.gone.set()
+                self.close_connection = True
+
+        def _wait(self, seconds: float) -> None:
+            """Pause, but notice at once when the client goes away."""
+            if seconds and select.select([self.connection], [], [], seconds)[0]:
+                raise ConnectionError("the client left")
+
+        def log_message(self, *about: Any) -> None:
+            """Say nothing: a test's output is its own."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    replay = Replay(f"http://127.0.0.1:{server.server_port}")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield replay
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _pieces(answer: Answer) -> list[bytes]:
+    """The answer's bytes, by line or cut at random places."""
+    if answer.cuts is None:
+        return [line.encode() for line in answer.lines if line]
+    data = "".join(answer.lines).encode()
+    dice = random.Random(answer.cuts)
+    ends = sorted(dice.sample(range(1, len(data)), min(len(data) - 1, 40))) if len(data) > 1 else []
+    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True) if data[start:end]]
