@@ -1,0 +1,346 @@
+"""`Client` and `AsyncClient`: the only sockets in the house.
+
+What is said is written once, in the flows of `ollama.py`; each client has one driver that runs a
+flow over its sockets. Both can be kept for long and shared: threads may share a `Client`, tasks an
+`AsyncClient`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+import httpx
+
+from . import hosts, names, ollama
+from .errors import BadName, ServerDown
+from .messages import Event, Message, Model, Pulling, Reply, Request, Running, Think, Version
+from .ollama import READ, Flow, Open
+from .options import Options
+
+Prompt = str | Iterable[Message | Mapping[str, str]]
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5.0
+
+
+def request(
+    model: str,
+    prompt: Prompt,
+    *,
+    system: str | None = None,
+    format: str | dict[str, Any] | None = None,
+    think: Think | None = None,
+    keep_alive: float | str | None = None,
+    **options: Any,
+) -> Request:
+    """What `chat` and `stream` send for their arguments, checked before anything is sent.
+
+    Raises
+    ------
+    BadName, BadOption
+        See `names.target` and `Options.of`.
+    """
+    provider, name = names.target(model)
+    if provider != "ollama":
+        raise BadName(
+            f"{model!r} is a cloud model's name, and this version talks to Ollama models only.",
+            f"Names of local models start with {names.LOCAL}, for example {names.LOCAL}{model}.",
+        )
+    turns = [Message("user", prompt)] if isinstance(prompt, str) else [_message(turn) for turn in prompt]
+    if system:
+        turns.insert(0, Message("system", system))
+    return Request(name, tuple(turns), Options.of(options), format, think, keep_alive)
+
+
+class Client:
+    """Talks to models, blocking; works inside a running event loop too.
+
+    Parameters
+    ----------
+    host
+        Address of an Ollama server, as `OLLAMA_HOST` takes it. Without it, see `hosts.find`; the
+        search happens at the first request.
+
+    Examples
+    --------
+    >>> with Client() as client:
+    ...     client.chat("local_tiny", "What is 2 + 2?").text
+    '2 + 2 = 4.'
+    """
+
+    def __init__(self, host: str | None = None) -> None:
+        self._wanted = host
+        self._host: hosts.Host | None = None
+        self._http: httpx.Client | None = None
+
+    def host(self) -> hosts.Host:
+        """The server in use; it is looked for when first asked for."""
+        if self._host is None:
+            self._host = hosts.find(self._wanted)
+        return self._host
+
+    def chat(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Reply:
+        """Ask and wait for the whole answer.
+
+        Parameters
+        ----------
+        model
+            A name such as "local_llama3.2:1b".
+        prompt
+            One question, or a conversation as messages or dicts of `role` and `content`.
+        pull
+            Whether a model that the server lacks is pulled first.
+        how
+            `system` (text), `format` ("json" or a JSON schema), `think` (bool or level),
+            `keep_alive` (seconds or a duration), and any model option by its name.
+
+        Raises
+        ------
+        BadName, BadOption
+            Before anything is sent.
+        ServerDown, ModelMissing, ContextTooLong, ServerError, Incomplete
+            See `errors`.
+        """
+        ask = request(model, prompt, **how)
+        return Reply.of(ask, self.events(ask, pull=pull))
+
+    def stream(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Generator[Event, None, None]:
+        """Ask and get the events of the answer as they come; takes and raises what `chat` does.
+
+        Closing the iterator, or leaving the loop over it, closes the connection, and the server stops.
+        """
+        return self.events(request(model, prompt, **how), pull=pull)
+
+    def events(self, request: Request, *, pull: bool = True) -> Generator[Event, None, None]:
+        """Send a request that is already put together, see `stream`."""
+        return self._run(ollama.chat(request, pull=pull))
+
+    def pull(self, model: str) -> Generator[Pulling, None, None]:
+        """Download a model; yields its progress. Raises `ModelMissing`, `ServerError`, `ServerDown`."""
+        return self._run(ollama.pulling(request(model, ()).model))
+
+    def models(self) -> list[Model]:
+        """The models that the server has."""
+        return self._result(ollama.tags())
+
+    def running(self) -> list[Running]:
+        """The models that are loaded."""
+        return self._result(ollama.ps())
+
+    def version(self) -> Version:
+        """What the server says it is."""
+        return self._result(ollama.version())
+
+    def close(self) -> None:
+        """Close all connections; the client opens new ones if it is used again."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _result(self, flow: Flow[T]) -> T:
+        """The one thing that a flow yields."""
+        (result,) = self._run(flow)
+        return result
+
+    def _run(self, flow: Flow[T]) -> Generator[T, None, None]:
+        """Drive a flow over this client's sockets."""
+        if self._http is None:
+            self._http = httpx.Client(**_settings(self.host().url))
+        http = self._http
+        lines: Iterator[bytes] = iter(())
+        answer: int | bytes | None = None
+        with _told(self.host().url), closing(flow), ExitStack() as opened:
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration:
+                    return
+                answer = None
+                if isinstance(step, Open):
+                    opened.close()
+                    response = opened.enter_context(http.stream(step.method, step.path, content=step.body))
+                    lines = _lines(response.iter_raw())
+                    answer = response.status_code
+                elif step is READ:
+                    answer = next(lines, None)
+                else:
+                    yield step
+
+
+class AsyncClient:
+    """The same for `async` code, with the same names; see `Client`."""
+
+    def __init__(self, host: str | None = None) -> None:
+        self._wanted = host
+        self._host: hosts.Host | None = None
+        self._http: httpx.AsyncClient | None = None
+
+    async def host(self) -> hosts.Host:
+        """The server in use; it is looked for when first asked for."""
+        if self._host is None:
+            self._host = await asyncio.to_thread(hosts.find, self._wanted)
+        return self._host
+
+    async def chat(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Reply:
+        """Ask and wait for the whole answer; see `Client.chat`."""
+        ask = request(model, prompt, **how)
+        return Reply.of(ask, [event async for event in self.events(ask, pull=pull)])
+
+    def stream(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> AsyncGenerator[Event, None]:
+        """Ask and get the events of the answer as they come; see `Client.stream`.
+
+        Wrap it in `contextlib.aclosing` if you may leave the loop early: Python closes an
+        abandoned asynchronous generator late.
+        """
+        return self.events(request(model, prompt, **how), pull=pull)
+
+    def events(self, request: Request, *, pull: bool = True) -> AsyncGenerator[Event, None]:
+        """Send a request that is already put together, see `stream`."""
+        return self._run(ollama.chat(request, pull=pull))
+
+    def pull(self, model: str) -> AsyncGenerator[Pulling, None]:
+        """Download a model; see `Client.pull`."""
+        return self._run(ollama.pulling(request(model, ()).model))
+
+    async def models(self) -> list[Model]:
+        """The models that the server has."""
+        return await self._result(ollama.tags())
+
+    async def running(self) -> list[Running]:
+        """The models that are loaded."""
+        return await self._result(ollama.ps())
+
+    async def version(self) -> Version:
+        """What the server says it is."""
+        return await self._result(ollama.version())
+
+    async def close(self) -> None:
+        """Close all connections; the client opens new ones if it is used again."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def _result(self, flow: Flow[T]) -> T:
+        """The one thing that a flow yields."""
+        (result,) = [result async for result in self._run(flow)]
+        return result
+
+    async def _run(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
+        """Drive a flow over this client's sockets."""
+        url = (await self.host()).url
+        if self._http is None:
+            self._http = httpx.AsyncClient(**_settings(url))
+        http = self._http
+        answer: int | bytes | None = None
+        with _told(url), closing(flow):
+            async with AsyncExitStack() as opened:
+                while True:
+                    try:
+                        step = flow.send(answer)
+                    except StopIteration:
+                        return
+                    answer = None
+                    if isinstance(step, Open):
+                        await opened.aclose()
+                        response = await opened.enter_async_context(
+                            http.stream(step.method, step.path, content=step.body)
+                        )
+                        lines = await opened.enter_async_context(aclosing(_alines(response.aiter_raw())))
+                        answer = response.status_code
+                    elif step is READ:
+                        answer = await anext(lines, None)
+                    else:
+                        yield step
+
+
+def _message(turn: Message | Mapping[str, str]) -> Message:
+    return turn if isinstance(turn, Message) else Message(**turn)
+
+
+def _settings(url: str) -> dict[str, Any]:
+    """How both clients' httpx is set up for a server."""
+    return {
+        "base_url": url,
+        # A model may take minutes to load or to think: only connecting is bounded.
+        "timeout": httpx.Timeout(None, connect=CONNECT_SECONDS),
+        # We read the bytes as they come, so they must not be compressed on the way.
+        "headers": {"Accept-Encoding": "identity", "Content-Type": "application/json"},
+        "trust_env": not hosts.is_loopback(url),
+        "verify": _no_certificates() if url.startswith("http://") else True,
+    }
+
+
+@cache
+def _no_certificates() -> ssl.SSLContext:
+    """A context that trusts nobody: reading the certificates takes 40 ms, which http:// does not need."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Turn httpx's errors into ours."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise ServerDown(
+            f"No server answers at {url} ({error or 'timed out'}).", "Start it, or check OLLAMA_HOST."
+        ) from error
+    except httpx.TransportError as error:
+        raise ServerDown(
+            f"The connection to {url} broke ({error or type(error).__name__}).", "Ask again; see the server's log."
+        ) from error
+
+
+class _Splitter:
+    """Lines out of bytes that were cut anywhere."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that these bytes end."""
+        first, *more = data.split(b"\n")
+        self._parts.append(first)
+        if not more:
+            return []
+        whole = [b"".join(self._parts), *more[:-1]]
+        self._parts = [more[-1]]
+        return whole
+
+    def rest(self) -> list[bytes]:
+        """A last line that has no end."""
+        last = b"".join(self._parts)
+        return [last] if last else []
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    split = _Splitter()
+    for chunk in chunks:
+        yield from split.feed(chunk)
+    yield from split.rest()
+
+
+async def _alines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    split = _Splitter()
+    async for chunk in chunks:
+        for line in split.feed(chunk):
+            yield line
+    for line in split.rest():
+        yield line

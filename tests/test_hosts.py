@@ -1,0 +1,124 @@
+"""Where Ollama answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from acagent_nb import hosts
+from acagent_nb.errors import ServerDown
+
+from .replay import recorded, replaying
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("127.0.0.1:99", "http://127.0.0.1:99"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("::", "http://[::1]:11434"),
+        ("[::1]:99", "http://[::1]:99"),
+        ("::1", "http://[::1]:11434"),
+        (":1234", "http://127.0.0.1:1234"),
+        ("http://lab", "http://lab:80"),
+        ("https://lab", "https://lab:443"),
+        ("ollama.com", "https://ollama.com:443"),
+        ("https://lab/ollama/", "https://lab:443/ollama"),
+        ("lab:99999", "http://lab:11434"),
+        ("lab:x", "http://lab:11434"),
+        (" \"'lab'\" ", "http://lab:11434"),
+    ],
+)
+def test_an_address_is_read_as_ollama_reads_it(text: str, url: str) -> None:
+    assert hosts.base_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "is_it"), [("http://127.9.9.9:1", True), ("http://[::1]:1", True), ("http://localhost", True)]
+)
+def test_loopback_is_known(url: str, is_it: bool) -> None:
+    assert hosts.is_loopback(url) is is_it
+    assert not hosts.is_loopback("http://example.org")
+    assert not hosts.is_loopback("http://10.0.0.1")
+
+
+def test_a_given_address_is_used_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:2")
+    assert hosts.find("127.0.0.1:1").url == "http://127.0.0.1:1"
+    assert hosts.find() == hosts.Host("http://127.0.0.1:2", "OLLAMA_HOST")
+
+
+def test_only_what_speaks_like_ollama_answers() -> None:
+    with replaying(version=recorded("version")) as replay:
+        assert hosts.answers(replay.url)
+    with replaying() as replay:
+        assert not hosts.answers(replay.url)
+    assert not hosts.answers(replay.url)  # it is gone now
+
+
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State and models of an embedded server that is this test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a test give a user folders of its own")
+def test_one_embedded_server_is_shared_and_stopped(own_state: Path) -> None:
+    code = "from acagent_nb import hosts; print(hosts.embedded())"
+    starts = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    urls = {start.communicate(timeout=60)[0].strip() for start in starts}
+    try:
+        assert len(urls) == 1
+        assert hosts.embedded_running() in urls
+        assert hosts.embedded() in urls
+    finally:
+        assert hosts.stop()
+    assert hosts.embedded_running() is None
+    assert not hosts.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a test give a user folders of its own")
+def test_a_killed_server_is_replaced(own_state: Path) -> None:
+    first = hosts.embedded()
+    _, pid = hosts._read(hosts.state_file()) or ("", 0)
+    os.kill(pid, signal.SIGKILL)
+    try:
+        second = hosts.embedded()
+        assert hosts.answers(second)
+        assert not hosts.answers(first) or first == second
+    finally:
+        hosts.stop()
+
+
+def test_a_private_server_ends_with_its_block_and_with_its_owner() -> None:
+    with hosts.private() as server:
+        assert hosts.answers(server.url)
+    assert not hosts.answers(server.url)
+    code = "from acagent_nb import hosts\nwith hosts.private() as s: print(s.url, flush=True); input()"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert owner.stdout is not None
+    url = owner.stdout.readline().strip()
+    assert hosts.answers(url)
+    owner.kill()
+    owner.communicate()
+    deadline = time.monotonic() + 5
+    while hosts.answers(url) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not hosts.answers(url)
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerDown, match="did not start"), hosts.private(tmp_path / "file"):
+        pytest.fail("it can't have started")
