@@ -23,12 +23,14 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .errors import ServerDown
 
 IDLE_MINUTES = 30
+EMBEDDED = "embedded server"
 _START_SECONDS = 30  # a loaded machine needs a few to import the server; far more means it hangs
 
 
@@ -61,6 +63,18 @@ def find(host: str | None = None) -> Host:
     ServerDown
         No server answers and the embedded one is not installed, or does not start.
     """
+    if there := present(host):
+        return there
+    if find_spec("xllamacpp") is None:
+        raise ServerDown(
+            "No Ollama server answers at http://localhost:11434.",
+            'Start Ollama (or set OLLAMA_HOST), or install the embedded server: pip install "acagent-nb[embedded]"',
+        )
+    return Host(embedded(), EMBEDDED)
+
+
+def present(host: str | None = None) -> Host | None:
+    """The server that `find` would take without starting one, or `None` if it would have to."""
     if host:
         return Host(base_url(host), "the given address")
     if told := os.environ.get("OLLAMA_HOST", "").strip():
@@ -69,12 +83,7 @@ def find(host: str | None = None) -> Host:
         return Host("http://localhost:11434", "Ollama's usual address")
     if _in_container() and answers("http://ollama:11434"):
         return Host("http://ollama:11434", "the container named ollama")
-    if find_spec("xllamacpp") is None:
-        raise ServerDown(
-            "No Ollama server answers at http://localhost:11434.",
-            'Start Ollama (or set OLLAMA_HOST), or install the embedded server: pip install "acagent-nb[embedded]"',
-        )
-    return Host(embedded(), "embedded server")
+    return None
 
 
 def base_url(text: str) -> str:
@@ -95,8 +104,9 @@ def base_url(text: str) -> str:
         scheme, rest = ("https", "ollama.com:443") if text == "ollama.com" else ("http", text)
     default = {"http": "80", "https": "443"}.get(scheme, "11434") if found else "11434"
     place, _, path = rest.partition("/")
+    user, at, place = place.rpartition("@")  # a name and a password, for a proxy in front of the server
     name, port = _name_and_port(place, default)
-    return f"{scheme}://{_connectable(name)}:{port}" + (f"/{path.strip('/')}" if path.strip("/") else "")
+    return f"{scheme}://{user}{at}{_connectable(name)}:{port}" + (f"/{path.strip('/')}" if path.strip("/") else "")
 
 
 def is_loopback(url: str) -> bool:
@@ -108,6 +118,12 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def without_secrets(url: str) -> str:
+    """An address without the name and password that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def answers(url: str, timeout: float = 1.0) -> bool:
@@ -142,7 +158,9 @@ def embedded() -> str:
         log = state.with_suffix(".log")
         with log.open("wb") as out:
             process = _serve(state, "--idle", str(IDLE_MINUTES), stdin=subprocess.DEVNULL, out=out.fileno())
-        return _ready(process, state, log)[0]
+        url, _ = _ready(process, state, log)
+    Thread(target=process.wait, name="acagent_nb server", daemon=True).start()  # so that its end leaves no zombie
+    return url
 
 
 def embedded_running() -> str | None:
@@ -228,8 +246,9 @@ def _ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> tuple[st
     while (told := _read(state)) is None:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            said = log.read_text(errors="replace").strip() or "it said nothing"
-            raise ServerDown(f"The embedded server did not start: {said.splitlines()[-1]}", f"See {log}")
+            said = log.read_text(errors="replace").split("\n")
+            last = " ".join(line for line in said if line)[-500:] or "it said nothing"
+            raise ServerDown("The embedded server did not start.", last)
         time.sleep(0.02)
     return told
 

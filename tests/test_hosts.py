@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,7 +119,9 @@ def test_a_private_server_ends_with_its_block_and_with_its_owner() -> None:
     assert not hosts.answers(url)
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ServerDown, match="did not start"), hosts.private(tmp_path / "file"):
-        pytest.fail("it can't have started")
+def test_a_server_that_does_not_start_says_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(ServerDown, match="did not start") as caught, hosts.private(None, "--port", port):
+            pytest.fail("it can't have started")
+    assert "--port" in str(caught.value)

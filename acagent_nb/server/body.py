@@ -1,0 +1,196 @@
+"""A request's body, read and refused in the words of Go's JSON decoder, as Ollama's clients know them.
+
+A body's fields are a table of names to kinds. A kind is a Go type's name, or a pair of the list's
+Go name and the table of its items; a field with the kind `None` may be anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import ServerError
+
+Fields = Mapping[str, "str | tuple[str, Any] | None"]
+
+_CALL: Fields = {"id": "string", "function": None}
+MESSAGE: Fields = {
+    "role": "string",
+    "content": "string",
+    "thinking": "string",
+    "images": "[]api.ImageData",
+    "tool_calls": ("[]api.ToolCall", _CALL),
+    "tool_name": "string",
+    "tool_call_id": "string",
+}
+_ANSWER: Fields = {
+    "model": "string",
+    "stream": "bool",
+    "format": None,
+    "keep_alive": None,
+    "options": "map[string]interface {}",
+    "think": None,
+    "truncate": "bool",
+    "shift": "bool",
+    "logprobs": "bool",
+    "top_logprobs": "int",
+}
+_TOOL: Fields = {"type": "string", "function": None}
+CHAT: Fields = {**_ANSWER, "messages": ("[]api.Message", MESSAGE), "tools": ("api.Tools", _TOOL)}
+GENERATE: Fields = {
+    **_ANSWER,
+    "prompt": "string",
+    "suffix": "string",
+    "system": "string",
+    "template": "string",
+    "context": "[]int",
+    "raw": "bool",
+    "images": "[]api.ImageData",
+}
+EMBED: Fields = {
+    "model": "string",
+    "input": None,
+    "keep_alive": None,
+    "truncate": "bool",
+    "dimensions": "int",
+    "options": "map[string]interface {}",
+}
+SHOW: Fields = {"model": "string", "name": "string", "verbose": "bool", "system": "string"}
+PULL: Fields = {"model": "string", "name": "string", "insecure": "bool", "stream": "bool"}
+COPY: Fields = {"source": "string", "destination": "string"}
+DELETE: Fields = {"model": "string", "name": "string"}
+
+_PYTHON = {"string": str, "bool": bool, "int": int, "map[string]interface {}": dict}
+_WORD = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+
+
+def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
+    """The known fields of a JSON body, nulls left out.
+
+    Parameters
+    ----------
+    raw
+        The bytes as they came.
+    struct
+        What Ollama calls this body, for its error texts: `ChatRequest`.
+    fields
+        The table to read it by.
+
+    Raises
+    ------
+    ServerError
+        Status 400: empty, no JSON, or a field of the wrong type.
+    """
+    if not raw.strip():
+        raise ServerError("missing request body", status=400)
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # now find out what Go would have said, or that Go takes it
+        value = _first_value(raw.decode("utf-8", "replace"))
+    except RecursionError:
+        raise ServerError("exceeded max depth", status=400) from None
+    if not isinstance(value, dict):
+        if value is None:
+            return {}
+        raise ServerError(f"json: cannot unmarshal {_WORD[type(value)]} into Go value of type api.{struct}", status=400)
+    return _checked(value, struct, fields)
+
+
+def _checked(value: dict[str, Any], path: str, fields: Fields) -> dict[str, Any]:
+    """The fields of one object, each of its kind."""
+    found = {}
+    for name, kind in fields.items():
+        item = value.get(name)
+        if item is None:
+            continue
+        where = f"{path}.{name}"
+        if isinstance(kind, tuple):
+            go = kind[0].removeprefix("[]")
+            items = _of(list, item, where, kind[0])
+            found[name] = [_checked(_of(dict, each, where, go), where, kind[1]) for each in items]
+        elif kind is None:
+            found[name] = item
+        elif kind.startswith("[]"):
+            wanted = str if kind == "[]api.ImageData" else int
+            go = "[]uint8" if wanted is str else "int"
+            found[name] = [_of(wanted, each, where, go) for each in _of(list, item, where, kind)]
+        else:
+            found[name] = _of(_PYTHON[kind], item, where, kind)
+    return found
+
+
+def _of(kind: type, value: Any, where: str, go: str) -> Any:
+    """The value if it is of the kind, else Go's complaint."""
+    if type(value) is kind:
+        return value
+    word = _WORD.get(type(value), "null")
+    if kind is int and word == "number":
+        word = f"number {value}"
+    raise ServerError(f"json: cannot unmarshal {word} into Go struct field {where} of type {go}", status=400)
+
+
+_SAID = {  # Python's json module's words -> Go's
+    "Expecting property name": "looking for beginning of object key string",
+    "Illegal trailing comma": "looking for beginning of object key string",
+    "Expecting value": "looking for beginning of value",
+    "Expecting ':'": "after object key",
+    "Invalid control": "in string literal",
+    "Invalid \\escape": "in string escape code",
+    "Invalid \\uXXXX": "in \\u hexadecimal character escape",
+}
+
+
+_LITERALS = {"t": "true", "f": "false", "n": "null"}
+
+
+def _first_value(text: str) -> Any:
+    """The first JSON value of a text, as Go reads no further; `ServerError` with Go's words if there is none."""
+    start = len(text) - len(text.lstrip())
+    try:
+        value = json.JSONDecoder().raw_decode(text, start)[0]
+        # half of a surrogate pair is no character; Go, too, puts another in its place
+        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except json.JSONDecodeError as error:
+        at = error.pos
+        if "trailing comma" in error.msg:  # newer Pythons point at the comma, Go at what follows
+            at += len(text[at + 1 :]) - len(text[at + 1 :].lstrip()) + 1
+        if at >= len(text) or error.msg.startswith("Unterminated"):
+            raise ServerError("unexpected EOF", status=400) from None
+        if literal := _LITERALS.get(text[at]):
+            wrong = next(i for i, char in enumerate(literal) if text[at + i : at + i + 1] != char)
+            found = text[at + wrong : at + wrong + 1]
+            raise ServerError(
+                f"invalid character '{found}' in literal {literal} (expecting '{literal[wrong]}')", status=400
+            ) from None
+        said = next((go for python, go in _SAID.items() if error.msg.startswith(python)), "after object key:value pair")
+        if error.msg.startswith("Expecting ','") and _in_array(text[:at]):
+            said = "after array element"
+        char = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'"}.get(text[at], text[at])
+        raise ServerError(f"invalid character '{char}' {said}", status=400) from None
+
+
+def _in_array(before: str) -> bool:
+    """Whether the innermost open bracket is a square one."""
+    depth: list[str] = []
+    for char in re.sub(r'"(?:\\.|[^"\\])*"', "", before):
+        if char in "[{":
+            depth.append(char)
+        elif char in "]}" and depth:
+            depth.pop()
+    return depth[-1:] == ["["]
+
+
+def base64_fault(text: str) -> int | None:
+    """Where Go's decoder stops in a base64 text, `None` if it reads it whole."""
+    clean = text.replace("\r", "").replace("\n", "")
+    good = re.match(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", clean)
+    assert good is not None  # the pattern matches the empty text
+    if good.end() == len(clean):
+        return None
+    alphabet = re.match(r"[A-Za-z0-9+/]*", clean)
+    assert alphabet is not None  # likewise
+    return alphabet.end()

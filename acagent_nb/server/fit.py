@@ -1,0 +1,132 @@
+"""Prompts that are longer than the context, made to fit as Ollama does it.
+
+The oldest messages go first; the system's ones and the last stay. A last message that is too long
+alone loses its beginning, so that half of the context is left for the answer. All of this costs
+questions to the engine, so it waits until the engine has refused a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..errors import ServerError
+from .ask import Asked
+from .line import Line
+from .process import Child
+
+_TOO_LONG = "the input length exceeds the context length"
+
+
+async def opened(child: Child, asked: Asked) -> Line:
+    """Put the question, shortened if it must and may be; the line gives the answer.
+
+    Raises
+    ------
+    ServerError
+        The engine refuses, with its status and its whole text.
+    """
+    if asked.context:
+        body = await _continued(child, asked)
+    elif asked.truncate and asked.load.rounded:  # the engine's context is larger than ours: it would not refuse
+        body = await shortened(child, asked)
+    else:
+        body = asked.body
+    line = await child.ask(asked.path if "messages" in body else "/completion", msgspec.json.encode(body))
+    if line.status == 200:
+        return line
+    said = (await line.rest()).decode(errors="replace")
+    line.close()
+    if not (asked.truncate and "exceed_context_size_error" in said and body is asked.body):
+        raise ServerError(said, status=line.status)
+    body = await shortened(child, asked)
+    line = await child.ask(asked.path, msgspec.json.encode(body))
+    if line.status != 200:
+        said = (await line.rest()).decode(errors="replace")
+        line.close()
+        raise ServerError(said, status=line.status)
+    return line
+
+
+async def shortened(child: Child, asked: Asked) -> dict[str, Any]:
+    """The engine's request with a prompt that fits."""
+    body, most = asked.body, asked.load.num_ctx
+    half = _half(asked)
+    if "prompt" in body:
+        tokens = await tokens_of(child, body["prompt"])
+        if len(tokens) < most:
+            return body
+        keep = _kept(asked)
+        return body | {"prompt": tokens[:keep] + tokens[len(tokens) - (half - keep) :]}
+    messages = body["messages"]
+    if await _count(child, asked, messages) < most:
+        return body
+    droppable = [at for at, message in enumerate(messages[:-1]) if message["role"] != "system"]
+    low, high = 1, len(droppable)  # the fewest to drop lies between these
+    while low < high:
+        middle = (low + high) // 2
+        if await _count(child, asked, _without(messages, droppable[:middle])) < most:
+            high = middle
+        else:
+            low = middle + 1
+    messages = _without(messages, droppable[:high])
+    if await _count(child, asked, messages) >= most:
+        messages = await _beheaded(child, asked, messages, half)
+    return body | {"messages": messages}
+
+
+async def tokens_of(child: Child, text: str, *, special: bool = True) -> list[int]:
+    """The model's tokens for a text."""
+    told = await child.asked("/tokenize", {"content": text, "add_special": special, "parse_special": special})
+    return list(told["tokens"])
+
+
+async def rendered(child: Child, asked: Asked, messages: list[dict[str, Any]]) -> str:
+    """The text that the model's template makes of messages."""
+    more = {name: asked.body[name] for name in ("tools", "chat_template_kwargs") if name in asked.body}
+    return str((await child.asked("/apply-template", {"messages": messages, **more}))["prompt"])
+
+
+async def _count(child: Child, asked: Asked, messages: list[dict[str, Any]]) -> int:
+    return len(await tokens_of(child, await rendered(child, asked, messages)))
+
+
+async def _beheaded(child: Child, asked: Asked, messages: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The messages, the last one without its beginning."""
+    last = messages[-1]
+    bare = [*messages[:-1], last | {"content": ""}]
+    room = most - await _count(child, asked, bare)
+    if room < 1 or not isinstance(last["content"], str):
+        raise ServerError(_TOO_LONG, status=400)
+    tokens = await tokens_of(child, last["content"], special=False)
+    told = await child.asked("/detokenize", {"tokens": tokens[-room:]})
+    return [*messages[:-1], last | {"content": str(told["content"]).replace("\ufffd", "")}]
+
+
+async def _continued(child: Child, asked: Asked) -> dict[str, Any]:
+    """A request that goes on from an earlier one's tokens."""
+    tokens = await tokens_of(child, await rendered(child, asked, asked.body["messages"]))
+    prompt = [*(asked.context or ()), *tokens]
+    if asked.truncate and len(prompt) >= asked.load.num_ctx:
+        keep, half = _kept(asked), _half(asked)
+        prompt = prompt[:keep] + prompt[len(prompt) - (half - keep) :]
+    chat_only = ("messages", "chat_template_kwargs", "reasoning_format", "response_format", "logprobs", "top_logprobs")
+    body = {name: value for name, value in asked.body.items() if name not in chat_only}
+    return body | {"prompt": prompt}
+
+
+def _kept(asked: Asked) -> int:
+    keep = int(asked.body["n_keep"])
+    return max(0, min(keep, asked.load.num_ctx // 2)) if keep >= 0 else 0
+
+
+def _half(asked: Asked) -> int:
+    """How long a prompt may be that had to be cut: what is kept, and half of the rest."""
+    keep = _kept(asked)
+    return keep + (asked.load.num_ctx - keep) // 2
+
+
+def _without(messages: list[dict[str, Any]], dropped: list[int]) -> list[dict[str, Any]]:
+    gone = set(dropped)
+    return [message for at, message in enumerate(messages) if at not in gone]

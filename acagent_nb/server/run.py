@@ -1,0 +1,202 @@
+"""The server's process: it listens, says where, and knows when to end.
+
+It ends at SIGTERM or SIGINT, after an idle time, or with its stdin, whichever comes first and is
+asked for; its children and running streams end with it within two seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import LLMError
+from .app import EQUALS, create
+from .durations import from_environment
+from .engine import Engine
+from .store import Store
+
+_GRACE = 1  # seconds that running answers get at the end
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 11434,
+    store: str | Path | None = None,
+    idle: float | None = None,
+    state: str | Path | None = None,
+    follow_stdin: bool = False,
+) -> None:
+    """Answer Ollama's API until told to end.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes a free one.
+    store
+        The models' folder, see `Store`.
+    idle
+        End after so many seconds without a request; `None` for never.
+    state
+        A file that says where the server listens, while it does: JSON with `url`, `pid` and `version`.
+    follow_stdin
+        End when stdin does.
+
+    Raises
+    ------
+    LLMError
+        The address can't be listened on.
+    """
+    sock = _bound(host, port)
+    loopback = _is_loopback(sock)
+    url = _url(sock)
+    if not loopback:
+        print(
+            f"warning: listening on {host}, so everybody who can reach this machine can use the server: "
+            "there is no password",
+            file=sys.stderr,
+        )
+    engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")))
+    watch = _Watch(create(Store(store), engine, loopback=loopback))
+    config = uvicorn.Config(
+        watch,
+        http="httptools",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,  # nothing of a request is ever logged
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    _Server(config, watch, engine, url, Path(state) if state else None, idle, follow_stdin).run(sockets=[sock])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that says where it is, and ends by itself when it should."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        watch: _Watch,
+        engine: Engine,
+        url: str,
+        state: Path | None,
+        idle: float | None,
+        follow: bool,
+    ) -> None:
+        super().__init__(config)
+        self.watch, self.engine, self.url = watch, engine, url
+        self.state, self.idle, self.follow = state, idle, follow
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(f"listening on {self.url}", file=sys.stderr, flush=True)
+        if self.state is not None:
+            _write(self.state, {"url": self.url, "pid": os.getpid(), "version": EQUALS})
+        if self.follow:
+            threading.Thread(target=self._end_with_stdin, daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.state is not None:  # at once, so that nobody comes to a server that is about to end
+            _remove_own(self.state)
+        await self.engine.end()  # which ends the running answers, each with an error line
+        await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.idle is not None and self.watch.idle_seconds > self.idle:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def _end_with_stdin(self) -> None:
+        with contextlib.suppress(OSError):  # a stdin that can't be read has ended too
+            while os.read(0, 4096):
+                pass
+        self.should_exit = True
+
+
+class _Watch:
+    """Counts running requests, and the time since the last one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.running = 0
+        self.last = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        return 0.0 if self.running else time.monotonic() - self.last
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        self.running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.running -= 1
+            self.last = time.monotonic()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A listening socket; a sentence with the remedy if there can be none."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise LLMError(
+            f"There is no address {host!r} on this machine.", "Leave --host out to use 127.0.0.1."
+        ) from error
+    try:
+        if os.name == "posix":  # a port whose last server has just ended is free; elsewhere this would share it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(256)
+    except OSError as error:
+        sock.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            taken = error.errno == errno.EADDRINUSE
+            what = "in use, perhaps by Ollama itself" if taken else "not allowed for this user"
+            raise LLMError(
+                f"Port {port} of {host} is {what}.", "Choose another with --port, or --port 0 for any that is free."
+            ) from error
+        raise LLMError(
+            f"Can't listen on {host}, port {port}: {error.strerror}.", "Try another --host or --port."
+        ) from error
+    return sock
+
+
+def _is_loopback(sock: socket.socket) -> bool:
+    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback
+
+
+def _url(sock: socket.socket) -> str:
+    name, port = sock.getsockname()[:2]
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _write(state: Path, told: dict[str, object]) -> None:
+    """Write the state file in one step, so that nobody reads half of it."""
+    state.parent.mkdir(parents=True, exist_ok=True)
+    temporary = state.with_name(f".{state.name}-{secrets.token_hex(4)}")
+    temporary.write_text(json.dumps(told), encoding="utf-8")
+    os.replace(temporary, state)
+
+
+def _remove_own(state: Path) -> None:
+    """Remove the state file, unless another server has written it since."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(state.read_bytes())["pid"] == os.getpid():
+            state.unlink()

@@ -1,0 +1,273 @@
+"""Where models lie, in Ollama's own layout, so that either can read what the other has written.
+
+    manifests/<host>/<namespace>/<model>/<tag>    JSON: which layers a model has
+    blobs/sha256-<hex>                            the layers, each under its digest
+
+A name appears only when all it needs is there: blobs first, the manifest last, each written under
+another name, synced and then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from filelock import FileLock
+
+from .. import names
+from ..errors import BadName, ServerError
+from ..names import Name
+from . import gguf
+
+WEIGHTS = "application/vnd.ollama.image.model"
+JINJA = "application/vnd.acagent.template.jinja"  # a chat template that llama.cpp can run
+_KIND = "application/vnd.ollama.image."
+
+
+class Layer(NamedTuple):
+    """One blob of a model."""
+
+    media: str
+    digest: str
+    size: int
+
+
+class Model:
+    """A model as its manifest tells of it.
+
+    Attributes
+    ----------
+    name
+        As it is spelled in the store.
+    digest
+        The manifest's own, 64 hex digits.
+    changed
+        When the manifest was written, nanoseconds since 1970.
+    layers
+        In the manifest's order; `config` is not among them.
+    """
+
+    def __init__(self, name: Name, manifest: Path, blobs: Path, changed: int) -> None:
+        raw = manifest.read_bytes()
+        told = json.loads(raw)
+        self.name = name
+        self.digest = hashlib.sha256(raw).hexdigest()
+        self.changed = changed
+        self.layers = [Layer(each["mediaType"], each["digest"], each["size"]) for each in told["layers"]]
+        self.config = Layer(told["config"]["mediaType"], told["config"]["digest"], told["config"]["size"])
+        self._blobs = blobs
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its blobs."""
+        return sum(layer.size for layer in (*self.layers, self.config))
+
+    @property
+    def weights(self) -> Path:
+        """The model file; `ServerError` if the manifest names none."""
+        path = self.path(WEIGHTS)
+        if path is None:
+            raise ServerError(f"unable to load model: {self.name.short} has no weights in the GGUF format")
+        return path
+
+    @property
+    def header(self) -> gguf.Gguf:
+        """What the model file says of itself."""
+        return gguf.read(self.weights)
+
+    @cached_property
+    def template(self) -> str:
+        """A Jinja template that stands in for the file's own; empty if there is none.
+
+        A Go template layer can't be run by llama.cpp: then the file's own is used.
+        """
+        return self._text(JINJA)
+
+    @cached_property
+    def system(self) -> str:
+        """The system message of conversations that bring none."""
+        return self._text(_KIND + "system")
+
+    @cached_property
+    def license(self) -> str:
+        """Its text."""
+        return self._text(_KIND + "license")
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The model author's own options."""
+        return dict(json.loads(self._text(_KIND + "params") or "{}"))
+
+    @cached_property
+    def messages(self) -> list[dict[str, str]]:
+        """Messages that open every conversation."""
+        return list(json.loads(self._text(_KIND + "messages") or "[]"))
+
+    def path(self, media: str) -> Path | None:
+        """Where the first layer of a media type lies."""
+        return next((self._blobs / _file(layer.digest) for layer in self.layers if layer.media == media), None)
+
+    @property
+    def projector(self) -> Path | None:
+        """What turns images into tokens, for a model that sees."""
+        return self.path(_KIND + "projector")
+
+    def _text(self, media: str) -> str:
+        path = self.path(media)
+        return path.read_text(encoding="utf-8") if path else ""
+
+
+class Store:
+    """All models of one folder.
+
+    Parameters
+    ----------
+    folder
+        Where; else `OLLAMA_MODELS`, else the user's data folder.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder or os.environ.get("OLLAMA_MODELS") or _data_folder()).expanduser().absolute()
+        self.blobs = self.folder / "blobs"
+        self.manifests = self.folder / "manifests"
+
+    def models(self) -> list[Model]:
+        """Every model that can be read, the newest first."""
+        found = []
+        for path in self.manifests.glob("*/*/*/*"):
+            name = Name(*path.relative_to(self.manifests).parts)
+            try:
+                found.append(_model(name, path, self.blobs, path.stat().st_mtime_ns))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # a file that is no manifest, or is just being removed
+        return sorted(found, key=lambda model: (-model.changed, model.name.key))
+
+    def find(self, text: str) -> Model | None:
+        """The model of this name, in whatever case it is spelled; `None` if there is none.
+
+        Raises
+        ------
+        BadName
+            No server accepts such a name.
+        """
+        name = names.parse(text)
+        path = self._path(name)
+        try:
+            return _model(name, path, self.blobs, path.stat().st_mtime_ns)
+        except (OSError, ValueError, KeyError, TypeError):
+            return next((model for model in self.models() if model.name.key == name.key), None)
+
+    def has(self, digest: str) -> bool:
+        """Whether a blob is here, whole."""
+        return (self.blobs / _file(digest)).is_file()
+
+    def copy(self, source: Model, to: str) -> None:
+        """Give a model a second name."""
+        there = self.find(to)
+        self.write(there.name if there else names.parse(to), self._path(source.name).read_bytes())
+
+    def write(self, name: Name, manifest: bytes) -> None:
+        """Make a model appear; its blobs must be there.
+
+        Raises
+        ------
+        ServerError
+            A blob is missing.
+        """
+        told = json.loads(manifest)
+        with self._locked():
+            for layer in (*told["layers"], told["config"]):
+                if not self.has(layer["digest"]):
+                    raise ServerError(f"digest mismatch, file must be downloaded again: {layer['digest']} is missing")
+            path = self._path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self.writing(path) as file:
+                file.write(manifest)
+
+    def keep(self, data: bytes) -> str:
+        """Store a small blob; its digest."""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if not self.has(digest):
+            with self.writing(self.blobs / _file(digest)) as file:
+                file.write(data)
+        return digest
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that is at `path` when the block has ended well, and nowhere when it has not."""
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        # beside the manifests, not among them: there every file counts as a model
+        temporary = self.folder / f".writing-{secrets.token_hex(8)}"
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def delete(self, model: Model) -> None:
+        """Remove a name, and the blobs that no other name needs."""
+        with self._locked():
+            path = self._path(model.name)
+            path.unlink(missing_ok=True)
+            for folder in path.parents[:3]:
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break  # other names are still in it
+            needed = {layer.digest for other in self.models() for layer in (*other.layers, other.config)}
+            for layer in (*model.layers, model.config):
+                if layer.digest not in needed:
+                    (self.blobs / _file(layer.digest)).unlink(missing_ok=True)
+
+    def _path(self, name: Name) -> Path:
+        return self.manifests.joinpath(*name)
+
+    def _locked(self) -> FileLock:
+        """Names and the blobs they need change together, for every server on this folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
+
+def refuse_bad(text: str, said: str = "invalid model name") -> None:
+    """Refuse a name that breaks the grammar, with status 400 and these words."""
+    try:
+        names.parse(text)
+    except BadName:
+        raise ServerError(said, status=400) from None
+
+
+@lru_cache(maxsize=256)
+def _model(name: Name, path: Path, blobs: Path, changed: int) -> Model:
+    """A manifest is read once, until it changes: every request asks for it."""
+    return Model(name, path, blobs, changed)
+
+
+def _file(digest: str) -> str:
+    return digest.replace(":", "-")
+
+
+def _data_folder() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("acagent_nb") / "models"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where folders can be synced."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
