@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .messages import Pulling as Pulling
     from .messages import Reply as Reply
     from .messages import Running as Running
+    from .messages import Shown as Shown
     from .messages import Stats as Stats
     from .messages import Text as Text
     from .messages import Thinking as Thinking
@@ -58,6 +59,7 @@ _ROOMS = {  # which room each public name lives in
         "Pulling",
         "Reply",
         "Running",
+        "Shown",
         "Stats",
         "Text",
         "Thinking",

@@ -1,7 +1,7 @@
 """`Client` and `AsyncClient`: the only sockets in the house.
 
-What is said is written once, in the flows of `ollama.py`; each client has one driver that runs a
-flow over its sockets. Both can be kept for long and shared: threads may share a `Client`, tasks an
+What is said is written once, in the flows of `ollama.py`, `library.py` and `delivery.py`; each client has one
+driver that runs a flow over its sockets. Both can be kept for long and shared: threads may share a `Client`, tasks an
 `AsyncClient`.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
-from . import hosts, names, ollama
+from . import delivery, hosts, library, names, ollama, pieces
 from .errors import BadName, ServerDown
-from .messages import Event, Message, Model, Pulling, Reply, Request, Running, Think, Version
-from .ollama import READ, Flow, Open
+from .messages import Event, Message, Model, Pulling, Reply, Request, Running, Shown, Think, Version
 from .options import Options
+from .wire import READ, Flow, Open
 
 Prompt = str | Iterable[Message | Mapping[str, str]]
 T = TypeVar("T")
@@ -45,12 +46,7 @@ def request(
     BadName, BadOption
         See `names.target` and `Options.of`.
     """
-    provider, name = names.target(model)
-    if provider != "ollama":
-        raise BadName(
-            f"{model!r} is a cloud model's name, and this version talks to Ollama models only.",
-            f"Names of local models start with {names.LOCAL}, for example {names.LOCAL}{model}.",
-        )
+    name = _local(model)
     turns = [Message("user", prompt)] if isinstance(prompt, str) else [_message(turn) for turn in prompt]
     if system:
         turns.insert(0, Message("system", system))
@@ -122,19 +118,31 @@ class Client:
 
     def pull(self, model: str) -> Generator[Pulling, None, None]:
         """Download a model; yields its progress. Raises `ModelMissing`, `ServerError`, `ServerDown`."""
-        return self._run(ollama.pulling(request(model, ()).model))
+        return self._run(delivery.pulling(_local(model)))
+
+    def show(self, model: str) -> Shown:
+        """What the server knows of a model. Raises `ModelMissing`."""
+        return self._result(library.show(_local(model)))
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name; nothing is stored twice. Raises `ModelMissing`."""
+        self._finish(library.copy(_local(source), _local(destination)))
+
+    def delete(self, model: str) -> None:
+        """Remove a model from the server. Raises `ModelMissing`."""
+        self._finish(library.delete(_local(model)))
 
     def models(self) -> list[Model]:
         """The models that the server has."""
-        return self._result(ollama.tags())
+        return self._result(library.tags())
 
     def running(self) -> list[Running]:
         """The models that are loaded."""
-        return self._result(ollama.ps())
+        return self._result(library.ps())
 
     def version(self) -> Version:
         """What the server says it is."""
-        return self._result(ollama.version())
+        return self._result(library.version())
 
     def close(self) -> None:
         """Close all connections; the client opens new ones if it is used again."""
@@ -153,6 +161,11 @@ class Client:
         (result,) = self._run(flow)
         return result
 
+    def _finish(self, flow: Flow[None]) -> None:
+        """Run a flow that yields nothing."""
+        for _ in self._run(flow):
+            pass
+
     def _run(self, flow: Flow[T]) -> Generator[T, None, None]:
         """Drive a flow over this client's sockets."""
         if self._http is None:
@@ -169,8 +182,14 @@ class Client:
                 answer = None
                 if isinstance(step, Open):
                     opened.close()
-                    response = opened.enter_context(http.stream(step.method, step.path, content=step.body))
-                    lines = _lines(response.iter_raw())
+                    data: bytes | Iterable[bytes] | None
+                    if isinstance(step.body, Path):
+                        data = opened.enter_context(closing(pieces.of(step.body)))
+                    else:
+                        data = step.body
+                    ask = http.stream(step.method, step.path, content=data, headers=_headers(step.body))
+                    response = opened.enter_context(ask)
+                    lines = pieces.lines(response.iter_raw())
                     answer = response.status_code
                 elif step is READ:
                     answer = next(lines, None)
@@ -211,19 +230,31 @@ class AsyncClient:
 
     def pull(self, model: str) -> AsyncGenerator[Pulling, None]:
         """Download a model; see `Client.pull`."""
-        return self._run(ollama.pulling(request(model, ()).model))
+        return self._run(delivery.pulling(_local(model)))
+
+    async def show(self, model: str) -> Shown:
+        """What the server knows of a model; see `Client.show`."""
+        return await self._result(library.show(_local(model)))
+
+    async def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name; see `Client.copy`."""
+        await self._finish(library.copy(_local(source), _local(destination)))
+
+    async def delete(self, model: str) -> None:
+        """Remove a model from the server; see `Client.delete`."""
+        await self._finish(library.delete(_local(model)))
 
     async def models(self) -> list[Model]:
         """The models that the server has."""
-        return await self._result(ollama.tags())
+        return await self._result(library.tags())
 
     async def running(self) -> list[Running]:
         """The models that are loaded."""
-        return await self._result(ollama.ps())
+        return await self._result(library.ps())
 
     async def version(self) -> Version:
         """What the server says it is."""
-        return await self._result(ollama.version())
+        return await self._result(library.version())
 
     async def close(self) -> None:
         """Close all connections; the client opens new ones if it is used again."""
@@ -242,6 +273,11 @@ class AsyncClient:
         (result,) = [result async for result in self._run(flow)]
         return result
 
+    async def _finish(self, flow: Flow[None]) -> None:
+        """Run a flow that yields nothing."""
+        async for _ in self._run(flow):
+            pass
+
     async def _run(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
         """Drive a flow over this client's sockets."""
         url = (await self.host()).url
@@ -259,10 +295,14 @@ class AsyncClient:
                     answer = None
                     if isinstance(step, Open):
                         await opened.aclose()
-                        response = await opened.enter_async_context(
-                            http.stream(step.method, step.path, content=step.body)
-                        )
-                        lines = await opened.enter_async_context(aclosing(_alines(response.aiter_raw())))
+                        data: bytes | AsyncIterable[bytes] | None
+                        if isinstance(step.body, Path):
+                            data = await opened.enter_async_context(aclosing(pieces.aof(step.body)))
+                        else:
+                            data = step.body
+                        ask = http.stream(step.method, step.path, content=data, headers=_headers(step.body))
+                        response = await opened.enter_async_context(ask)
+                        lines = await opened.enter_async_context(aclosing(pieces.alines(response.aiter_raw())))
                         answer = response.status_code
                     elif step is READ:
                         answer = await anext(lines, None)
@@ -270,8 +310,26 @@ class AsyncClient:
                         yield step
 
 
+def _local(model: str) -> str:
+    """A local model's name as its server knows it."""
+    provider, name = names.target(model)
+    if provider != "ollama":
+        raise BadName(
+            f"{model!r} is a cloud model's name, and this version talks to Ollama models only.",
+            f"Names of local models start with {names.LOCAL}, for example {names.LOCAL}{model}.",
+        )
+    return name
+
+
 def _message(turn: Message | Mapping[str, str]) -> Message:
     return turn if isinstance(turn, Message) else Message(**turn)
+
+
+def _headers(body: bytes | Path | None) -> dict[str, str]:
+    """What a body needs said of it: JSON goes without saying, a file that is sent in pieces does not."""
+    if not isinstance(body, Path):
+        return {}
+    return {"Content-Length": str(body.stat().st_size), "Content-Type": "application/octet-stream"}
 
 
 def _settings(url: str) -> dict[str, Any]:
@@ -296,6 +354,7 @@ def _no_certificates() -> ssl.SSLContext:
 @contextmanager
 def _told(url: str) -> Iterator[None]:
     """Turn httpx's errors into ours."""
+    url = hosts.without_secrets(url)
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -306,41 +365,3 @@ def _told(url: str) -> Iterator[None]:
         raise ServerDown(
             f"The connection to {url} broke ({error or type(error).__name__}).", "Ask again; see the server's log."
         ) from error
-
-
-class _Splitter:
-    """Lines out of bytes that were cut anywhere."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that these bytes end."""
-        first, *more = data.split(b"\n")
-        self._parts.append(first)
-        if not more:
-            return []
-        whole = [b"".join(self._parts), *more[:-1]]
-        self._parts = [more[-1]]
-        return whole
-
-    def rest(self) -> list[bytes]:
-        """A last line that has no end."""
-        last = b"".join(self._parts)
-        return [last] if last else []
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    split = _Splitter()
-    for chunk in chunks:
-        yield from split.feed(chunk)
-    yield from split.rest()
-
-
-async def _alines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    split = _Splitter()
-    async for chunk in chunks:
-        for line in split.feed(chunk):
-            yield line
-    for line in split.rest():
-        yield line

@@ -256,6 +256,44 @@ class Running(Struct, frozen=True):
         return "CPU" if share == 0 else "GPU" if share >= 1 else f"{share:.0%} GPU"
 
 
+class Shown(Struct, frozen=True):
+    """What a server knows of a model.
+
+    Attributes
+    ----------
+    capabilities
+        What it can do: "completion", "tools", "thinking", "vision", "insert", "embedding"; empty on
+        servers before 0.6.4, which do not say.
+    parameters
+        The model's own options, one a line: a name, blanks, a value in Go's syntax.
+    template, system
+        Its chat template, and the system prompt that it comes with.
+    model_info
+        What its file says, by the file's keys; long lists are empty.
+    modelfile
+        How it was made, in the words of Ollama's Modelfile.
+    messages
+        The turns that it comes with.
+    """
+
+    capabilities: tuple[str, ...] = ()
+    details: Details = Details()
+    parameters: str = ""
+    template: str = ""
+    system: str = ""
+    license: str = ""
+    model_info: dict[str, Any] = {}
+    modelfile: str = ""
+    modified_at: str = ""
+    messages: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the model was made for, if its file says so."""
+        length = self.model_info.get(f"{self.model_info.get('general.architecture')}.context_length")
+        return length if isinstance(length, int) else None
+
+
 class Version(Struct, frozen=True):
     """What a server says it is.
 

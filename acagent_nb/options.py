@@ -202,7 +202,7 @@ def check(name: str, value: Any) -> Value:
         if isinstance(value, bool):
             return value
         raise BadOption(f"{name} takes true or false, not {value!r}.")
-    if not number or (row.kind is int and value != int(value)) or not math.isfinite(value):
+    if not number or not math.isfinite(value) or (row.kind is int and value != int(value)):
         raise BadOption(f"{name} takes {'a whole number' if row.kind is int else 'a number'}, not {value!r}.")
     if (row.low is not None and value < row.low) or (row.high is not None and value > row.high):
         ends = f"from {row.low:g} to {row.high:g}" if row.high is not None else f"of at least {row.low:g}"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -46,7 +47,7 @@ class Answer:
 
     lines: tuple[str, ...] = ()
     status: int = 200
-    content_type: str = NDJSON
+    content_type: str | None = NDJSON
     pause: float = 0.0
     late: float = 0.0
     stall: float = 0.0
@@ -88,9 +89,10 @@ def said(*pieces: str, done: bool = True, **how: Any) -> Answer:
 
 @contextmanager
 def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
-    """Serve these answers, by the last part of the path (`chat=...`, `pull=[first, second]`).
+    """Serve these answers, by the last part of the path (`chat=...`, `pull=[first, second]`, `blobs=...`).
 
-    The last one of a list is repeated. A path that is not named gets Ollama's 404.
+    The last one of a list is repeated. A path that is not named gets Ollama's 404. Of a body that is
+    no JSON the digest is kept, as for a blob.
     """
     queues = {path: list(each) if isinstance(each, list) else [each] for path, each in answers.items()}
 
@@ -98,20 +100,33 @@ def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            replay.requests.append((self.command, self.path, json.loads(body) if body else None))
-            queue = queues.get(self.path.rsplit("/", 1)[-1])
+            replay.requests.append((self.command, self.path, self._body()))
+            queue = queues.get("blobs" if "/blobs/" in self.path else self.path.rsplit("/", 1)[-1])
             if not queue:
                 queue = [Answer(("404 page not found",), 404, "text/plain")]
             self._play(queue.pop(0) if len(queue) > 1 else queue[0])
 
-        do_GET = do_DELETE = do_POST
+        do_GET = do_DELETE = do_HEAD = do_POST
+
+        def _body(self) -> Any:
+            left = int(self.headers.get("Content-Length") or 0)
+            if self.headers["Content-Type"] == "application/json":
+                return json.loads(self.rfile.read(left)) if left else None
+            seen = sha256()
+            while left:
+                piece = self.rfile.read(min(left, 1 << 16))
+                seen.update(piece)
+                left -= len(piece)
+            return f"sha256:{seen.hexdigest()}"
 
         def _play(self, answer: Answer) -> None:
             try:
                 self._wait(answer.late)
                 self.send_response(answer.status)
-                self.send_header("Content-Type", answer.content_type)
+                if answer.content_type:
+                    self.send_header("Content-Type", answer.content_type)
+                if self.command == "HEAD":
+                    return self.end_headers()
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
                 for piece in _pieces(answer):
@@ -135,7 +150,11 @@ def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
         def log_message(self, *about: Any) -> None:
             """Say nothing: a test's output is its own."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Say nothing of a client that drops a kept connection; other errors would fail the test anyway."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     replay = Replay(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from acagent_nb.delivery import pulling
 from acagent_nb.errors import ContextTooLong, Incomplete, ModelMissing, ServerError
+from acagent_nb.library import ps, tags, version
 from acagent_nb.messages import Done, Message, Pulling, Request, Stats, Text, Thinking, ToolCall, Version
-from acagent_nb.ollama import READ, Flow, Open, chat, ps, pulling, tags, version
+from acagent_nb.ollama import chat
 from acagent_nb.options import Options
+from acagent_nb.wire import READ, Flow, Open
 
 from .replay import SERVERS, Answer, recorded, said
 

@@ -1,0 +1,227 @@
+"""How models come to a server, as flows (see `wire.py`): pulled, uploaded, made out of others.
+
+A built-in model is in no registry. Where the server can't pull one, it is uploaded from the package,
+so that the same notebook runs against a real Ollama too, offline, with the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from . import builtin
+from .builtin import BuiltIn
+from .errors import Incomplete, LLMError, ModelMissing, ServerError
+from .library import SHOWN, VERSION
+from .messages import Message, Pulling, Shown
+from .wire import READ, Flow, Open, Read, decode, done, fetch, post, refusal
+
+
+def blob(digest: str, data: Path | bytes, model: str = "") -> Flow[Pulling]:
+    """See to it that the server has a file, which is sent only if it lacks it.
+
+    Parameters
+    ----------
+    digest
+        Of the data: "sha256:" and 64 hex digits.
+    data
+        A file's path, or bytes.
+    model
+        What it is for, told with the progress.
+
+    Yields
+    ------
+    Pulling
+        Before and after it is sent, or once if there is nothing to send.
+
+    Raises
+    ------
+    ServerError
+        The digest is none, or not that of the data.
+    """
+    path = f"/api/blobs/{digest}"
+    name, size = (data.name, data.stat().st_size) if isinstance(data, Path) else (digest[7:19], len(data))
+    status = yield Open("HEAD", path)
+    if status == 200:
+        yield Pulling(model, f"using existing {name}", size, size)
+        return
+    if status != 404:  # the answer to a HEAD has no body that could say why
+        raise ServerError(f"The server refuses the digest {digest!r}.", status=status)
+    yield Pulling(model, f"uploading {name}", 0, size)
+    yield from done(Open("POST", path, data), model)
+    yield Pulling(model, f"uploading {name}", size, size)
+
+
+def create(
+    model: str,
+    *,
+    from_model: str | None = None,
+    files: Mapping[str, str] | None = None,
+    system: str | None = None,
+    template: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    messages: Iterable[Message] | None = None,
+    license: str | list[str] | None = None,
+) -> Flow[Pulling]:
+    """Make a model out of another, or out of files; an existing one of this name is replaced.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    from_model
+        The model to start from; the server pulls one that it lacks.
+    files
+        File names to the digests under which `blob` has sent them.
+    system, template, parameters, messages, license
+        What is different in the new model; a template is Go's.
+
+    Yields
+    ------
+    Pulling
+        How far it is, in the server's words.
+
+    Raises
+    ------
+    ServerError
+        What the server says went wrong.
+    Incomplete
+        The stream ended before the server said it was done.
+    """
+    fields = {
+        "from": from_model,
+        "files": files,
+        "system": system,
+        "template": template,
+        "parameters": parameters,
+        "messages": None if messages is None else list(messages),
+        "license": license,
+    }
+    yield from _making(model, {name: value for name, value in fields.items() if value is not None})
+
+
+def pulling(model: str) -> Flow[Pulling]:
+    """Download a model, with its progress over all layers seen so far.
+
+    A built-in model that the server can't download is uploaded from the package; a model of that
+    name that is there already is never touched.
+
+    Raises
+    ------
+    ModelMissing
+        The registry does not have it, or does not let us.
+    ServerError
+        Anything else that the server says went wrong.
+    """
+    if not (refused := (yield from _progress(post("/api/pull", {"model": model}), model))):
+        return
+    error = _pull_error(refused, model)
+    built_in = builtin.find(model) if any(word in refused for word in _UNREACHED) else None
+    if built_in is None:
+        raise error
+    if (yield from fetch(Open("GET", "/api/version"), VERSION)).engine is not None:  # our own server has them itself
+        raise error
+    yield from _uploading(built_in, model)
+
+
+def _uploading(built_in: BuiltIn, model: str) -> Flow[Pulling]:
+    """Make a built-in model on a server, unless its name is taken."""
+    there = yield from _there(model)
+    if there is None:
+        yield from blob(built_in.digest, built_in.file, model)
+        there = yield from _there(model)  # once more: somebody may have made one while the file was on its way
+    if there is None:
+        yield from _making(model, built_in.recipe, built_in.size)
+    elif built_in.digest.replace(":", "-") in there.modelfile:
+        yield Pulling(model, "success", built_in.size, built_in.size)
+    else:
+        raise ModelMissing(
+            f"The server can't pull {model}, and has another model of this name, which is left as it is.",
+            "To get the built-in one, remove or rename that model first.",
+        )
+
+
+def _making(model: str, recipe: Mapping[str, Any], sent: int = 0) -> Flow[Pulling]:
+    """Have a model made; the bytes that were `sent` for it count as come."""
+    if refused := (yield from _progress(post("/api/create", {"model": model, **recipe}), model, sent)):
+        raise ServerError(f"Making {model} failed: {refused}", status=200)
+
+
+def _there(model: str) -> Generator[Open | Read, Any, Shown | None]:
+    """The model as the server shows it, or `None` if it has none of this name."""
+    try:
+        return (yield from fetch(post("/api/show", {"model": model}), SHOWN, model))
+    except ModelMissing:
+        return None
+
+
+def _progress(ask: Open, model: str, sent: int = 0) -> Generator[Open | Read | Pulling, Any, str]:
+    """Tell how far a pull or a create is; returns the words it was refused with, or "" at its success."""
+    status = yield ask
+    if status != 200:
+        raise (yield from refusal(status, model))
+    layers: dict[str, tuple[int, int]] = {}
+    while (line := (yield READ)) is not None:
+        if not line.strip():
+            continue
+        step = decode(_STEP, line)
+        if step.error:
+            return step.error
+        if step.digest:
+            layers[step.digest] = min(step.completed, step.total), step.total
+        completed, total = (sum(column) for column in zip((sent, sent), *layers.values(), strict=True))
+        yield Pulling(model, step.status, completed, total)
+        if step.status == "success":
+            return ""
+    what, then = ("Pulling", "Pull it again: what has come is kept.") if ask.path == "/api/pull" else ("Making", "")
+    raise Incomplete(f"{what} {model} broke off.", then)
+
+
+class _Step(Struct, frozen=True):
+    """A line of a pull's or a create's stream; `completed` is missing while it is 0."""
+
+    status: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+    error: str = ""
+
+
+_STEP = msgspec.json.Decoder(_Step)
+
+# The registry does not have it, or can't be reached: Go's words for what a network can do to one.
+_UNREACHED = (
+    "file does not exist",
+    "no such host",
+    "connection refused",
+    "network is unreachable",
+    "no route to host",
+    "i/o timeout",
+    "TLS handshake timeout",
+    "dial tcp",
+    "deadline exceeded",
+    "x509",
+    "server misbehaving",
+)
+
+_PULL_HINTS = (
+    ("no such host", "The server has no network, or no DNS; pull again when it has."),
+    ("connection refused", "The registry does not answer; pull again later."),
+    ("requires a newer version", "Update Ollama on the server."),
+    ("no space left", "Free some disk space on the server, then pull again: what has come is kept."),
+    ("digest mismatch", "Pull again; the damaged part has been removed."),
+)
+
+
+def _pull_error(text: str, model: str) -> LLMError:
+    """The error of our tree for what a pull ended with."""
+    if "file does not exist" in text:
+        return ModelMissing(f"There is no model {model} to pull.", "Check the name against the library's list.")
+    if any(word in text for word in ("unauthorized", "denied", "realm")):  # a realm is where one would log in
+        return ModelMissing(f"The registry does not let us pull {model}: {text}", "Is it private, or misspelt?")
+    hint = next((hint for needle, hint in _PULL_HINTS if needle in text), "")
+    return ServerError(f"Pulling {model} failed: {text}", hint, status=200)

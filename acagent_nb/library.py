@@ -1,0 +1,53 @@
+"""The models that a server has, as flows (see `wire.py`): list, show, copy, delete."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from .messages import Model, Running, Shown, Version
+from .wire import Flow, Open, done, fetch, post
+
+
+def tags() -> Flow[list[Model]]:
+    """The models that the server has."""
+    yield (yield from fetch(Open("GET", "/api/tags"), _TAGS)).models
+
+
+def ps() -> Flow[list[Running]]:
+    """The models that are loaded."""
+    yield (yield from fetch(Open("GET", "/api/ps"), _PS)).models
+
+
+def version() -> Flow[Version]:
+    """What the server says it is."""
+    yield (yield from fetch(Open("GET", "/api/version"), VERSION))
+
+
+def show(model: str) -> Flow[Shown]:
+    """What the server knows of a model. Raises `ModelMissing` if it has none of this name."""
+    yield (yield from fetch(post("/api/show", {"model": model}), SHOWN, model))
+
+
+def delete(model: str) -> Flow[None]:
+    """Remove a model; what other models share with it stays. Raises `ModelMissing`."""
+    yield from done(Open("DELETE", "/api/delete", msgspec.json.encode({"model": model})), model)
+
+
+def copy(source: str, destination: str) -> Flow[None]:
+    """Give a model a second name; nothing is stored twice. Raises `ModelMissing` for the source."""
+    yield from done(post("/api/copy", {"source": source, "destination": destination}), source)
+
+
+class _Tags(Struct, frozen=True):
+    models: list[Model] = []
+
+
+class _Ps(Struct, frozen=True):
+    models: list[Running] = []
+
+
+_TAGS = msgspec.json.Decoder(_Tags)
+_PS = msgspec.json.Decoder(_Ps)
+SHOWN = msgspec.json.Decoder(Shown)
+VERSION = msgspec.json.Decoder(Version)
