@@ -6,13 +6,16 @@ A command is a parser of its flags and a function; what it needs is imported in 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from .errors import LLMError, MissingExtra
+from . import commands as models
+from .errors import Interrupted, LLMError, MissingExtra
 
+_MORE = "`acagent-nb serve --status` tells which server this is."
 _EMBEDDED = ("xllamacpp", "uvicorn", "starlette", "httptools", "psutil")
 
 
@@ -33,9 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.run(given)
+        sys.stdout.flush()
     except LLMError as error:
-        print(error, file=sys.stderr)
+        for line in (error.message, error.hint or _MORE):  # a server's own words may be of many lines
+            print(" ".join(line.split()), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -47,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"acagent-nb {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands)
+    models.add(commands)
     _add_serve(commands)
     _add_stop(commands)
     return parser
@@ -91,7 +102,8 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Answer Ollama's API with the embedded engine (llama.cpp), until interrupted. "
         "Models are loaded when first asked for; the built-in ones are tiny and tiny:skills.",
         epilog="The environment variables OLLAMA_MODELS, OLLAMA_KEEP_ALIVE (5m), OLLAMA_CONTEXT_LENGTH (4096), "
-        "OLLAMA_NUM_PARALLEL (4) and OLLAMA_ORIGINS are read as Ollama reads them.",
+        "OLLAMA_NUM_PARALLEL (4), OLLAMA_MAX_LOADED_MODELS (3), OLLAMA_MAX_QUEUE (512), OLLAMA_LOAD_TIMEOUT (5m) and "
+        "OLLAMA_ORIGINS are read as Ollama reads them.",
     )
     command.add_argument(
         "--host",
@@ -112,22 +124,48 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--state", metavar="FILE", help="write the address and process number there, as JSON, while listening"
     )
+    command.add_argument(
+        "--alias",
+        metavar="NAME=MODEL",
+        action="append",
+        default=[],
+        help="serve a model under another name too, such as gpt-4o-mini=tiny; may be repeated",
+    )
+    command.add_argument(
+        "--memory",
+        type=int,
+        metavar="MB",
+        help="memory that all loaded models may take together (default: what the machine has)",
+    )
     command.add_argument("--follow-stdin", action="store_true", help="end when standard input does")
+    command.add_argument(
+        "--status", action="store_true", help="start nothing: tell which server is in use, and what it is doing"
+    )
+    command.add_argument("--json", action="store_true", help="with --status: print JSON, for scripts")
     command.set_defaults(run=_serve)
 
 
 def _serve(given: argparse.Namespace) -> None:
+    if given.status:
+        from . import status
+
+        return status.tell(as_json=given.json)
+    if given.json:
+        raise LLMError("--json is for --status: a server prints its address only.", "acagent-nb serve --status --json")
     if any(find_spec(module) is None for module in _EMBEDDED):
         raise MissingExtra("The embedded server is not installed.", 'Install it: pip install "acagent-nb[embedded]"')
+    from .server.alias import parse
     from .server.run import serve
 
-    serve(
+    return serve(
         host=given.host,
         port=given.port,
         store=given.models,
         idle=None if given.idle is None else given.idle * 60,
         state=given.state,
         follow_stdin=given.follow_stdin,
+        aliases=dict(parse(text) for text in given.alias),
+        memory=None if given.memory is None else given.memory << 20,
     )
 
 

@@ -1,0 +1,247 @@
+"""Commands for the models of whatever server is in use: pull, list, show, rm, cp, ps.
+
+Models are named as in a notebook, or without the `local_`. What takes time to import waits for its command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from . import builtin, names, terminal
+from .errors import Interrupted, LLMError, ModelMissing
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .messages import Model
+
+Commands = Any  # argparse keeps the type of what add_subparsers gives to itself
+
+
+def add(commands: Commands) -> None:
+    """Add these commands to a parser's."""
+    model = ("model", {"metavar": "NAME", "help": "a model's name, such as tiny or llama3.2:1b"})
+    as_json = ("--json", {"action": "store_true", "help": "print JSON, for scripts"})
+    _add(
+        commands,
+        _pull,
+        "download a model",
+        "Download a model to the server; what had come of it before is not downloaded again. The built-in models "
+        f"({', '.join(builtin.listed())}) need no network.",
+        ("acagent-nb pull tiny", "acagent-nb pull llama3.2:1b", "acagent-nb pull hf.co/user/model:Q4_K_M"),
+        model,
+    )
+    _add(
+        commands,
+        _list,
+        "list the models that are there",
+        "List the models that the server has.",
+        ("acagent-nb list", "acagent-nb list --json | jq -r '.[].name'"),
+        as_json,
+    )
+    _add(
+        commands,
+        _show,
+        "tell what a model is and can do",
+        "Tell what a model is and can do: its size, context window, capabilities, own options, template.",
+        ("acagent-nb show tiny", "acagent-nb show tiny --json | jq .model_info"),
+        model,
+        as_json,
+    )
+    _add(
+        commands,
+        _rm,
+        "remove models",
+        "Remove models from the server, after asking.",
+        ("acagent-nb rm llama3.2:1b", "acagent-nb rm --yes one two"),
+        ("models", {"metavar": "NAME", "nargs": "+", "help": "the models' names"}),
+        ("--yes", {"action": "store_true", "help": "do not ask"}),
+    )
+    _add(
+        commands,
+        _cp,
+        "give a model a second name",
+        "Give a model a second name. Nothing is stored twice; a name that is taken is left alone.",
+        ("acagent-nb cp tiny my-tiny",),
+        ("source", {"metavar": "FROM", "help": "the model's name"}),
+        ("destination", {"metavar": "TO", "help": "its second name"}),
+    )
+    _add(
+        commands,
+        _ps,
+        "list the models that are loaded",
+        "List the models that are in memory now, and how long they stay there.",
+        ("acagent-nb ps", "acagent-nb ps --json"),
+        as_json,
+    )
+
+
+def _add(
+    commands: Commands,
+    run: Callable[[argparse.Namespace], None],
+    brief: str,
+    description: str,
+    examples: tuple[str, ...],
+    *arguments: tuple[str, dict[str, Any]],
+) -> None:
+    """One command: called as its function, with its examples under its help."""
+    command = commands.add_parser(
+        run.__name__.removeprefix("_"),
+        help=brief,
+        description=fill(description, 80),
+        epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, how in arguments:
+        command.add_argument(name, **how)
+    command.set_defaults(run=run)
+
+
+def _pull(given: argparse.Namespace) -> None:
+    model = _named(given.model)
+    progress = terminal.Progress()
+    with _client() as client, _suggesting(client, given.model, builtin.listed()):
+        try:
+            for step in client.pull(model):
+                progress.show(step)
+        except KeyboardInterrupt:
+            at = f" at {progress.share}" if progress.share else ""
+            again = f"acagent-nb pull {given.model}"
+            raise Interrupted(f"Stopped{at}; what has come is kept, and `{again}` resumes it.") from None
+        finally:
+            progress.end()
+    amount = f": {terminal.size(progress.last.total)}" if progress.last and progress.last.total else ""
+    print(f"{given.model} is there{amount} in {progress.seconds:.1f} s")
+
+
+def _list(given: argparse.Namespace) -> None:
+    with _client() as client:
+        models = client.models()
+        if given.json:
+            return terminal.print_json(models)
+        if not models:
+            return print("The server has no models yet; `acagent-nb pull tiny` gets one.")
+        rows = [
+            (each.name, each.digest[:12], terminal.size(each.size), terminal.when(each.modified_at)) for each in models
+        ]
+        return print(terminal.table(("NAME", "ID", "SIZE", "MODIFIED"), rows))
+
+
+def _show(given: argparse.Namespace) -> None:
+    with _client() as client, _suggesting(client, given.model):
+        shown = client.show(_named(given.model))
+    if given.json:
+        return terminal.print_json(shown)
+    facts = {
+        "family": shown.details.family,
+        "parameters": shown.details.parameter_size,
+        "quantization": shown.details.quantization_level,
+        "context": f"{shown.context_length} tokens" if shown.context_length else "",
+        "can do": ", ".join(shown.capabilities),
+        "changed": terminal.when(shown.modified_at),
+    }
+    print(terminal.printable(given.model))
+    for name, value in facts.items():
+        if value:
+            print(f"  {name:14}{terminal.printable(value)}")
+    for title, text in (("options", shown.parameters), ("system", shown.system), ("template", shown.template)):
+        if text.strip():
+            print(f"\n{title}")
+            for line in terminal.printable(text.strip("\n"), lines=True).split("\n"):
+                print(f"  {line}".rstrip())
+    return None
+
+
+def _rm(given: argparse.Namespace) -> None:
+    with _client() as client:
+        there = {names.parse(each.name).key: each for each in client.models()}
+        doomed: dict[str, Model] = {}
+        for text in given.models:  # all are looked for before any is removed
+            with _suggesting(client, text):
+                key = names.parse(_named(text).removeprefix(names.LOCAL)).key
+                if key not in there:
+                    raise ModelMissing(f"The server does not have the model {text}.")
+                doomed[key] = there[key]
+        if not given.yes and not _agreed(list(doomed.values())):
+            return print("Nothing was removed.")
+        for each in doomed.values():
+            client.delete(names.LOCAL + each.name)
+            print(f"Removed {terminal.printable(each.name)}.")
+    return None
+
+
+def _agreed(models: list[Model]) -> bool:
+    """Whether the user says yes to removing these."""
+    if not sys.stdin.isatty():
+        raise LLMError("rm asks first, and there is nobody to answer.", "Add --yes to remove without being asked.")
+    what = ", ".join(f"{each.name} ({terminal.size(each.size)})" for each in models)
+    try:
+        return input(terminal.printable(f"Remove {what}? [y/N] ")).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def _cp(given: argparse.Namespace) -> None:
+    source, destination = _named(given.source), _named(given.destination)
+    with _client() as client, _suggesting(client, given.source):
+        new = names.parse(destination.removeprefix(names.LOCAL))
+        if any(names.parse(each.name).key == new.key for each in client.models()):
+            raise LLMError(f"{new.short} is there already.", f"Remove it first: acagent-nb rm {new.short}")
+        client.copy(source, destination)
+    print(f"{given.source} is {new.short} too.")
+
+
+def _ps(given: argparse.Namespace) -> None:
+    with _client() as client:
+        running = client.running()
+    if given.json:
+        return terminal.print_json(running)
+    if not running:
+        return print("No model is loaded.")
+    rows = [
+        (
+            each.name,
+            each.digest[:12],
+            terminal.size(each.size),
+            each.processor,
+            str(each.context_length or ""),
+            terminal.when(each.expires_at),
+        )
+        for each in running
+    ]
+    return print(terminal.table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNLOADED"), rows))
+
+
+def _client() -> Client:
+    from .client import Client
+
+    return Client()
+
+
+def _named(text: str) -> str:
+    """A local model's name, whether or not it was written with the `local_`."""
+    return text if text.startswith(names.LOCAL) else names.LOCAL + text
+
+
+@contextmanager
+def _suggesting(client: Client, text: str, more: list[str] | None = None) -> Iterator[None]:
+    """Let an error about a model that is not there name those that are."""
+    import difflib
+
+    try:
+        yield
+    except ModelMissing as error:
+        there = [each.name for each in client.models()]
+        short = {name.removesuffix(f":{names.TAG}").lower(): name for name in [*(more or []), *there]}
+        wanted = text.removeprefix(names.LOCAL).lower()
+        if near := difflib.get_close_matches(wanted, [name for name in short if name != wanted], n=1):
+            raise ModelMissing(error.message, f"Did you mean {short[near[0]]}?") from None
+        if more is None:
+            known = f"It has: {', '.join(there)}." if there else "It has none yet; `acagent-nb pull tiny` gets one."
+            raise ModelMissing(error.message, known) from None
+        raise
