@@ -1,4 +1,4 @@
-"""Built-in models into the store, with the progress lines of any other pull."""
+"""Models into the store: the built-in ones from the package, with the progress lines of any other pull."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import names
 from ..errors import ServerError
-from . import gguf, show
+from . import gguf, remote, show
 from .store import JINJA, WEIGHTS, Store
 
 _STEP = 192 * 1024  # bytes between two progress lines: a few lines for the tiny model
@@ -37,8 +38,8 @@ def built_in() -> dict[str, BuiltIn]:
     }
 
 
-async def pull(store: Store, text: str) -> AsyncIterator[dict[str, Any]]:
-    """Bring a model into the store.
+async def pull(store: Store, text: str, insecure: bool = False) -> AsyncGenerator[dict[str, Any], None]:
+    """Bring a model into the store: a built-in one from the package, any other from its registry.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ async def pull(store: Store, text: str) -> AsyncIterator[dict[str, Any]]:
         Where to.
     text
         The model's name.
+    insecure
+        Whether its registry is asked by http.
 
     Yields
     ------
@@ -55,44 +58,37 @@ async def pull(store: Store, text: str) -> AsyncIterator[dict[str, Any]]:
     Raises
     ------
     ServerError
-        The model is not built in, and not in the store either.
+        The registry does not have it or does not answer, or the download failed.
     """
-    yield {"status": "pulling manifest"}
     name = names.parse(text)
     model = built_in().get(name.key)
     if model is None:
-        there = store.find(text)
-        if there is None:
-            known = " and ".join(names.parse(key).short.removesuffix(":latest") for key in built_in())
-            raise ServerError(
-                f"pull model manifest: file does not exist: the embedded server can pull its built-in models only, "
-                f"{known}, and {text!r} is none of them"
-            )
-        for layer in (*there.layers, there.config):
-            yield _line(layer.digest, layer.size, layer.size)
-    else:
-        weights = await asyncio.to_thread(_digest, model.file)
-        async for line in _copied(store, model.file, weights):
-            yield line
-        layers = [_entry(WEIGHTS, weights, model.file.stat().st_size)]
-        if model.template:
-            data = model.template.encode()
-            layers.append(_entry(JINJA, store.keep(data), len(data)))
-        data = _config(model.file, [entry["digest"] for entry in layers])
-        config = _entry("application/vnd.docker.container.image.v1+json", store.keep(data), len(data))
-        for entry in (*layers[1:], config):
-            yield _line(entry["digest"], entry["size"], entry["size"])
+        async with aclosing(remote.pull(store, text, insecure)) as lines:
+            async for line in lines:
+                yield line
+        return
+    yield {"status": "pulling manifest"}
+    weights = await asyncio.to_thread(_digest, model.file)
+    async for line in _copied(store, model.file, weights):
+        yield line
+    layers = [_entry(WEIGHTS, weights, model.file.stat().st_size)]
+    if model.template:
+        data = model.template.encode()
+        layers.append(_entry(JINJA, store.keep(data), len(data)))
+    data = _config(model.file, [entry["digest"] for entry in layers])
+    config = _entry("application/vnd.docker.container.image.v1+json", store.keep(data), len(data))
+    for entry in (*layers[1:], config):
+        yield _line(entry["digest"], entry["size"], entry["size"])
     yield {"status": "verifying sha256 digest"}
     yield {"status": "writing manifest"}
-    if model is not None:
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": config,
-            "layers": layers,
-        }
-        old = store.find(text)
-        store.write(old.name if old else name, json.dumps(manifest, separators=(",", ":")).encode())
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": config,
+        "layers": layers,
+    }
+    old = store.find(text)
+    store.write(old.name if old else name, json.dumps(manifest, separators=(",", ":")).encode())
     yield {"status": "success"}
 
 
