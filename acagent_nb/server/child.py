@@ -35,7 +35,9 @@ def main() -> None:
         params.api_keys = [key]
     server = xllamacpp.Server(params)
     port = 0 if settings["socket"] else int(server.listening_address.rsplit(":", 1)[1])
-    print(json.dumps({"port": port, "key": key}), file=out, flush=True)
+    kinds = {device["type"].name for device in xllamacpp.get_device_info()}
+    gpu = bool(kinds & {"GGML_BACKEND_DEVICE_TYPE_GPU", "GGML_BACKEND_DEVICE_TYPE_IGPU"})
+    print(json.dumps({"port": port, "key": key, "gpu": gpu}), file=out, flush=True)
     threading.Event().wait()
 
 
@@ -57,13 +59,15 @@ def _params(engine: Any, settings: dict[str, Any]) -> Any:
     params.model_alias = {settings["alias"]}  # what /v1 calls it; else that is the file's path
     if settings["projector"]:
         params.mmproj.path = settings["projector"]
+    if settings["adapters"]:
+        params.lora_adapters = [engine.CommonAdapterLoraInfo(path) for path in settings["adapters"]]
     if settings["template"]:
         params.chat_template = settings["template"]
 
     params.n_parallel = settings["slots"]
     params.n_ctx = settings["num_ctx"] * settings["slots"]
     params.n_threads_http = settings["slots"] + 16  # a waiting request holds a thread; counting tokens needs one too
-    params.n_batch = params.n_ubatch = settings["num_batch"]
+    params.n_batch = params.n_ubatch = max(settings["num_batch"], settings["longest"])
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["num_thread"]
     params.n_gpu_layers = settings["num_gpu"]
     if settings["main_gpu"] is not None:

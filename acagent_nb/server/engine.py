@@ -1,119 +1,53 @@
-"""Models in child processes: started on first use, leased to requests, ended when nobody needs them.
+"""Models in child processes: leased to requests, a few at a time, ended when nobody needs them.
 
-A `Runner` is one model's place: at most one child at a time. A request leases it; while any lease is
-out, the child is neither restarted for other load-time options nor ended by its keep_alive.
+A request whose model is loaded as it needs it begins at once; its child answers several and lets the
+rest wait. Any other joins a queue, which is looked through from its front at each change:
+
+- its model is loaded otherwise: the child ends when the requests that use it have done, and another
+  starts. Meanwhile nobody else begins with the old one, so that two settings take turns, and all who
+  wait for the new one begin together: a restart for each turn, not for each request.
+- its model is not loaded: it is, if there is room. To make room the child that was used longest ago
+  ends; if all are in use, that one takes no new requests until the queue has moved on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # its types are a package of their own
 
 from ..errors import ServerError
-from . import show
+from . import memory, show
 from .durations import later
+from .manifest import Model
+from .place import Place, Waiting
 from .process import Child
-from .settings import Load
-from .store import Model
-
-
-class Runner:
-    """One model, its child if it has one, and how many requests it is leased to.
-
-    Parameters
-    ----------
-    model
-        Whose weights they are.
-    keep_alive
-        Seconds that the child stays after its last request, until a request says otherwise.
-    """
-
-    def __init__(self, model: Model, keep_alive: float) -> None:
-        self.model = model
-        self.keep_alive = self._default = keep_alive
-        self.child: Child | None = None
-        self.leases = 0
-        self.expires = 0.0
-        self._one_at_a_time = asyncio.Lock()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[None]] = set()
-
-    async def lease(self, load: Load, keep_alive: float | None) -> Child:
-        """A living child with these settings; `release` must follow."""
-        async with self._one_at_a_time:
-            if self.child is not None and not (self.child.alive and self.child.load.serves(load)):
-                if self.child.alive:
-                    await self._idle.wait()  # requests already running finish first
-                await self.end()
-            if self.child is None:
-                self.child = await Child.start(load)
-                self.keep_alive = self._default  # what an earlier request said ended with its child
-            if self._timer is not None:
-                self._timer.cancel()
-            if keep_alive is not None:
-                self.keep_alive = keep_alive
-            self.leases += 1
-            self._idle.clear()
-            self.expires = time.monotonic() + self.keep_alive
-            return self.child
-
-    def release(self) -> None:
-        """A request has done with the child."""
-        self.leases -= 1
-        if self.leases == 0:
-            self._idle.set()
-            self.rest()
-
-    def rest(self, keep_alive: float | None = None) -> None:
-        """Nobody uses the child now: let its time run."""
-        if keep_alive is not None:
-            self.keep_alive = keep_alive
-        self.expires = time.monotonic() + self.keep_alive
-        if self._timer is not None:
-            self._timer.cancel()
-        if self.leases or math.isinf(self.keep_alive):
-            return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self.keep_alive, lambda: self._keep(loop.create_task(self._expire())))
-
-    async def end(self) -> None:
-        """End the child, whatever it does."""
-        child, self.child = self.child, None
-        if child is not None:
-            await child.end()
-
-    async def _expire(self) -> None:
-        async with self._one_at_a_time:
-            if self.leases == 0 and time.monotonic() >= self.expires:
-                await self.end()
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        """The event loop holds tasks weakly; someone has to hold this one."""
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+from .settings import Limits, Load
 
 
 class Engine:
-    """All runners of a server.
+    """All children of a server.
 
     Parameters
     ----------
     keep_alive
         Seconds that a model stays loaded when no request says.
+    limits
+        Those of the environment if left out.
     """
 
-    def __init__(self, keep_alive: float) -> None:
+    def __init__(self, keep_alive: float, limits: Limits | None = None) -> None:
         self.keep_alive = keep_alive
-        self._runners: dict[str, Runner] = {}
+        self.limits = limits or Limits.from_environment()
+        self._places: dict[str, Place] = {}
+        self._waiting: list[Waiting] = []
+        self._closed: list[Place] = []  # those that nobody may begin with before somebody in the queue
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
     @asynccontextmanager
@@ -123,43 +57,184 @@ class Engine:
         Raises
         ------
         ServerError
-            Status 500: the model can't be loaded; the text says why. Status 503: the server ends.
+            Status 500: the model can't be loaded; the text says why. Status 503: too many requests wait,
+            or the server ends.
         """
         if self._ending:
             raise ServerError("the server is ending", status=503)
-        runner = self._runners.setdefault(model.digest, Runner(model, self.keep_alive))
-        runner.model = model  # of several names for one manifest, the last one used is shown
-        # A client that leaves while its model loads must not leave half a child behind.
-        leasing = asyncio.ensure_future(runner.lease(load, keep_alive))
+        there = self._places.get(model.digest)
+        if there is not None and there.serves(load) and there not in self._closed:
+            place = there
+            place.take(model, keep_alive)
+        else:
+            place = await self._queued(model, load, keep_alive)
         try:
-            child = await asyncio.shield(leasing)
-        except asyncio.CancelledError:
-            leasing.add_done_callback(lambda done: None if done.cancelled() or done.exception() else runner.release())
-            raise
-        try:
-            yield child
+            assert place.child is not None  # nobody is given a place before
+            yield place.child
         finally:
-            runner.release()
+            place.release()
 
     def unload(self, model: Model) -> None:
         """End a model's child as soon as nobody uses it."""
-        if runner := self._runners.get(model.digest):
-            runner.rest(0.0)
+        if place := self._places.get(model.digest):
+            place.rest(0.0)
 
     def running(self) -> list[dict[str, Any]]:
-        """What `/api/ps` shows."""
+        """What `/api/ps` shows: the models that can answer now, the one that stays longest first."""
         told = []
-        for runner in self._runners.values():
-            if (child := runner.child) is not None and child.alive:
-                size = 0
+        for place in sorted(self._places.values(), key=lambda place: -place.expires):
+            if place.child is None or place.ending or place.dead:
+                continue
+            with contextlib.suppress(ServerError):  # its file has just been deleted
+                size = place.need
                 with contextlib.suppress(psutil.Error):  # it may die at any moment
-                    size = psutil.Process(child.pid).memory_info().rss
-                left = runner.expires - time.monotonic()
-                told.append(show.running(runner.model, size=size, expires=later(left), num_ctx=child.load.num_ctx))
+                    size = psutil.Process(place.child.pid).memory_info().rss
+                left = place.expires - time.monotonic()
+                shown = show.running(place.model, size=size, expires=later(left), num_ctx=place.load.num_ctx)
+                shown["size_vram"] = int(size * memory.on_gpu(place.model.header, place.load)) if place.child.gpu else 0
+                told.append(shown)
         return told
 
     async def end(self) -> None:
         """End all children, and with them the answers that they give; none is started any more."""
         self._ending = True
-        await asyncio.gather(*(runner.end() for runner in self._runners.values()))
-        self._runners.clear()
+        for waiting in self._waiting:
+            if not waiting.told.done():
+                waiting.told.set_exception(ServerError("the server is ending", status=503))
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(place.end() for place in self._places.values()))
+        self._places.clear()
+
+    async def _queued(self, model: Model, load: Load, keep_alive: float | None) -> Place:
+        """The place of a request that has to wait for it, already taken."""
+        if len(self._waiting) >= self.limits.queue:
+            raise ServerError("server busy, please try again.  maximum pending requests exceeded", status=503)
+        need = memory.need(model.header, load)
+        if error := self._too_big(need):  # before anything is ended for it
+            raise error
+        told: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(model, load, need, keep_alive, told)
+        self._waiting.append(waiting)
+        self._look()
+        try:
+            return await told
+        except asyncio.CancelledError:  # the client has left
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+                self._look()
+            elif told.done() and not told.cancelled() and told.exception() is None:
+                told.result().release()
+            raise
+
+    def _look(self) -> None:
+        """Go through the queue: whoever can begin does, whatever can be begun for the others is."""
+        self._closed.clear()
+        if not self._waiting:
+            return
+        for each in self._places.values():
+            if each.dead and not each.ending:
+                self._end(each)
+        stuck = False
+        for waiting in tuple(self._waiting):
+            place = self._places.get(waiting.model.digest)
+            if place is None:
+                stuck = stuck or not self._load(waiting)  # whoever needs room waits behind who came first
+            elif place.serves(waiting.load) and place not in self._closed:
+                self._grant(waiting, place)
+            elif place.idle:
+                self._end(place)
+            else:
+                self._closed.append(place)
+
+    def _load(self, waiting: Waiting) -> bool:
+        """Begin to load a model, or to make room for it; whether there was room (or never will be)."""
+        places = self._places.values()
+        if len(places) < self.limits.models and waiting.need <= self._free():
+            place = Place(waiting.model, waiting.load, waiting.need, self.keep_alive, self._look, self._expire)
+            self._places[waiting.model.digest] = place
+            self._do(self._start(place))
+            return True
+        if error := self._too_big(waiting.need):
+            self._refuse(waiting, error)
+            return True
+        if not any(place.ending for place in places):
+            oldest = min(places, key=lambda place: (not place.idle, place.used))
+            if oldest.idle:
+                self._end(oldest)
+            else:
+                self._closed.append(oldest)
+        return False
+
+    def _free(self) -> int:
+        """Bytes that are available beside what is loaded and being loaded."""
+        return memory.available(self.limits.memory, ((place.need, place.pid) for place in self._places.values()))
+
+    def _too_big(self, need: int) -> ServerError | None:
+        """The refusal of what would not fit even if nothing else were loaded."""
+        if any(place.child is None for place in self._places.values()):
+            return None  # what is being loaded counts twice: wait and see
+        most = self._free() + sum(place.need for place in self._places.values())
+        told = f"({memory.human(need)}) than is available ({memory.human(most)})"
+        return ServerError(f"model requires more system memory {told}") if need > most else None
+
+    async def _start(self, place: Place) -> None:
+        """Start a child; all who wait for exactly it begin together, whoever came between them."""
+        try:
+            place.child = await Child.start(place.load, self.limits.load_seconds)
+        except Exception as fault:  # whatever it is (no process, no handle left), nobody may wait for ever
+            error = fault if isinstance(fault, ServerError) else ServerError(f"unable to load model: {fault}")
+            self._forget(place)
+            for waiting in self._meant(place):
+                self._refuse(waiting, error)
+        else:
+            place.rest()  # perhaps nobody waits for it any more
+            for waiting in self._meant(place):
+                self._grant(waiting, place)
+        self._look()
+
+    def _meant(self, place: Place) -> list[Waiting]:
+        """Those in the queue whom a place serves."""
+        return [
+            waiting
+            for waiting in self._waiting
+            if waiting.model.digest == place.model.digest and place.load.serves(waiting.load)
+        ]
+
+    def _grant(self, waiting: Waiting, place: Place) -> None:
+        self._waiting.remove(waiting)
+        if not waiting.told.done():  # else its client has just left
+            place.take(waiting.model, waiting.keep_alive)
+            waiting.told.set_result(place)
+
+    def _refuse(self, waiting: Waiting, error: ServerError) -> None:
+        self._waiting.remove(waiting)
+        if not waiting.told.done():
+            waiting.told.set_exception(error)
+
+    def _expire(self, place: Place) -> None:
+        if place.idle:
+            self._end(place)
+
+    def _end(self, place: Place) -> None:
+        """Begin to end a child; the queue is looked through when it has gone."""
+
+        async def end() -> None:
+            await place.end()
+            self._forget(place)
+            self._look()
+
+        place.ending = True
+        self._do(end())
+
+    def _forget(self, place: Place) -> None:
+        if self._places.get(place.model.digest) is place:
+            del self._places[place.model.digest]
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it; the event loop holds tasks weakly, so someone has to hold them."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

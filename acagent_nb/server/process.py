@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -35,11 +36,14 @@ class Child:
         What it was started with.
     pid
         Its process number.
+    gpu
+        Whether the engine has found one.
     """
 
     def __init__(self, load: Load, process: asyncio.subprocess.Process, folder: str) -> None:
         self.load = load
         self.pid = process.pid
+        self.gpu = False
         self._process = process
         self._folder = folder
         self._address = Address()
@@ -47,13 +51,20 @@ class Child:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, load: Load) -> Child:
+    async def start(cls, load: Load, seconds: float) -> Child:
         """Start a child and wait until it answers.
+
+        Parameters
+        ----------
+        load
+            What it is started with.
+        seconds
+            How long that may take.
 
         Raises
         ------
         ServerError
-            Status 500: it ended instead; the text gives its reason.
+            Status 500: it ended instead, or took too long; the text gives the reason.
         """
         folder, path = _socket()
         process = await asyncio.create_subprocess_exec(
@@ -68,7 +79,12 @@ class Child:
         )
         child = cls(load, process, folder)
         try:
-            await child._greet(path)
+            await asyncio.wait_for(child._greet(path), None if math.isinf(seconds) else seconds)
+        except asyncio.TimeoutError:
+            await child.end()
+            raise ServerError(
+                f"timed out waiting for llama-server to start - it may take {seconds:g} s (OLLAMA_LOAD_TIMEOUT)"
+            ) from None
         except BaseException:  # a cancelled start must not leave a process behind
             await child.end()
             raise
@@ -85,6 +101,7 @@ class Child:
             raise ServerError(f"unable to load model: {_reason(self._said.decode(errors='replace'), code)}")
         where = json.loads(told)
         self._address = Address(path, where["port"], where["key"])
+        self.gpu = where["gpu"]
 
     @property
     def alive(self) -> bool:
@@ -157,6 +174,8 @@ def _reason(said: str, code: int) -> str:
     """One sentence on why a child could not load its model."""
     if found := re.findall(r"error loading model: (.+)", said):
         return str(found[-1]).strip()
+    if found := re.findall(r"(?:common_chat_templates_init: error|^Error): (.+)", said, re.MULTILINE):
+        return f"its chat template can't be run: {found[-1]}"
     if found := re.findall(r"GGML_ASSERT\((.+)\) failed", said):
         return f"the engine gave up, because this does not hold: {found[-1]}"
     if "No module named 'xllamacpp'" in said:

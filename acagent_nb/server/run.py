@@ -6,6 +6,7 @@ asked for; its children and running streams end with it within two seconds.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -16,16 +17,20 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import LLMError
+from .alias import Aliased
 from .app import EQUALS, create
 from .durations import from_environment
 from .engine import Engine
-from .store import Store
+from .garbage import sweep
+from .http import Http
+from .settings import Limits
 
 _GRACE = 1  # seconds that running answers get at the end
 
@@ -37,6 +42,8 @@ def serve(
     idle: float | None = None,
     state: str | Path | None = None,
     follow_stdin: bool = False,
+    aliases: Mapping[str, str] | None = None,
+    memory: int | None = None,
 ) -> None:
     """Answer Ollama's API until told to end.
 
@@ -52,11 +59,15 @@ def serve(
         A file that says where the server listens, while it does: JSON with `url`, `pid` and `version`.
     follow_stdin
         End when stdin does.
+    aliases
+        Models by further names that they answer to, see `Aliased`.
+    memory
+        Bytes that all models may take together; `None` for what the machine has.
 
     Raises
     ------
     LLMError
-        The address can't be listened on.
+        The address can't be listened on, or an alias can't be served.
     """
     sock = _bound(host, port)
     loopback = _is_loopback(sock)
@@ -67,11 +78,14 @@ def serve(
             "there is no password",
             file=sys.stderr,
         )
-    engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")))
-    watch = _Watch(create(Store(store), engine, loopback=loopback))
+    engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")), Limits.from_environment(memory))
+    models = Aliased(store, aliases or {})
+    asyncio.run(models.prepare())
+    sweep(models)
+    watch = _Watch(create(models, engine, loopback=loopback))
     config = uvicorn.Config(
         watch,
-        http="httptools",
+        http=Http,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # its types are a package of their own
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ..errors import ServerError
 from ..options import TABLE, Value
+from .durations import from_environment
 
 # Dropped by Ollama, but not by llama.cpp; all other dropped ones are ignored whatever they hold, as Ollama does.
 _STILL_WORK = {"mirostat", "mirostat_eta", "mirostat_tau", "numa", "use_mlock"}
@@ -25,7 +26,7 @@ KNOWN = {name: row for name, row in TABLE.items() if row.until is None or name i
 
 _WORDS = {int: "integer", float: "float32", bool: "boolean", list: "array"}  # for Ollama's error texts
 _ONE_THREAD = 32 << 20  # bytes of weights below which one thread is the fastest
-_PER_TOKENS = 256  # the engine rounds a context up to a multiple of this
+PER_TOKENS = 256  # the engine rounds a context up to a multiple of this
 
 
 class Load(Struct, frozen=True):
@@ -41,6 +42,8 @@ class Load(Struct, frozen=True):
         Whether a full context drops its older half and goes on.
     pool
         True if texts are to be embedded by the mean of their tokens; False if the model says itself.
+    longest
+        Tokens of the longest text to embed, which must be in one batch; 0 if none is longer than `num_batch`.
     """
 
     weights: str
@@ -51,6 +54,7 @@ class Load(Struct, frozen=True):
     num_gpu: int
     num_thread: int
     projector: str = ""
+    adapters: tuple[str, ...] = ()
     template: str = ""
     main_gpu: int | None = None
     use_mmap: bool | None = None
@@ -58,17 +62,48 @@ class Load(Struct, frozen=True):
     numa: bool = False
     shift: bool = True
     pool: bool = True
+    longest: int = 0
 
     def serves(self, wanted: Load) -> bool:
         """Whether a child started with this can answer for what is wanted now."""
         if wanted.num_gpu < 0:  # "decide by yourself" is content with whatever is there, as in Ollama
             wanted = replace(wanted, num_gpu=self.num_gpu)
+        if wanted.longest < self.longest:
+            wanted = replace(wanted, longest=self.longest)
         return self == wanted
 
     @property
     def rounded(self) -> bool:
         """Whether the engine's context is larger than the one asked for."""
-        return self.num_ctx % _PER_TOKENS != 0
+        return self.num_ctx % PER_TOKENS != 0
+
+
+class Limits(NamedTuple):
+    """What all models of a server may take together.
+
+    Attributes
+    ----------
+    models
+        How many are loaded at once.
+    queue
+        How many requests may wait for a load.
+    load_seconds
+        How long a load may take; for ever if it is infinite.
+    memory
+        Bytes; `None` for what the machine has.
+    """
+
+    models: int = 3
+    queue: int = 512
+    load_seconds: float = 300.0
+    memory: int | None = None
+
+    @classmethod
+    def from_environment(cls, memory: int | None = None) -> Limits:
+        """Those that Ollama's own variables name."""
+        models, queue = positive("OLLAMA_MAX_LOADED_MODELS", cls().models), positive("OLLAMA_MAX_QUEUE", cls().queue)
+        seconds = from_environment(os.environ.get("OLLAMA_LOAD_TIMEOUT"), cls().load_seconds) or math.inf
+        return cls(models, queue, seconds, memory)
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Value]:
@@ -106,7 +141,7 @@ def _typed(name: str, value: Any) -> Value:
 
 def context(values: Mapping[str, Any], trained: int) -> int:
     """The context window of one slot: what is asked for, at least 4, at most what the model was trained on."""
-    asked = values.get("num_ctx") or _environment("OLLAMA_CONTEXT_LENGTH", 4096)
+    asked = values.get("num_ctx") or positive("OLLAMA_CONTEXT_LENGTH", 4096)
     return max(4, min(int(asked), trained or int(asked)))
 
 
@@ -131,7 +166,7 @@ def load(values: Mapping[str, Any], weights: str, trained: int, *, embeds: bool,
     return Load(
         weights=weights,
         num_ctx=num_ctx,
-        slots=_environment("OLLAMA_NUM_PARALLEL", 4),
+        slots=positive("OLLAMA_NUM_PARALLEL", 4),
         num_batch=batch,
         num_gpu=max(-1, int(values["num_gpu"])),
         num_thread=int(values["num_thread"]) if int(values["num_thread"]) > 0 else _threads(weights),
@@ -176,7 +211,7 @@ def cores() -> int:
     return max(1, min(physical, allowed))
 
 
-def _environment(name: str, default: int) -> int:
+def positive(name: str, default: int) -> int:
     """A positive whole number from the environment; anything else counts as not set."""
     text = os.environ.get(name, "").strip()
     return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else default

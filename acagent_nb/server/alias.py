@@ -1,0 +1,114 @@
+"""Models under other names, for examples that name a cloud's: they last as long as the server."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from .. import names
+from ..errors import LLMError, ServerError
+from ..names import Name
+from . import pull
+from .store import Model, Store
+
+
+class Aliased(Store):
+    """A store some of whose models have second names, which nobody can change.
+
+    Parameters
+    ----------
+    folder
+        See `Store`.
+    aliases
+        The model for each second name.
+
+    Raises
+    ------
+    BadName
+        One of them is no name.
+    """
+
+    def __init__(self, folder: str | Path | None, aliases: Mapping[str, str]) -> None:
+        super().__init__(folder)
+        self._real = Store(folder)
+        self._aliases = {names.parse(alias).key: (names.parse(alias), model) for alias, model in aliases.items()}
+
+    async def prepare(self) -> None:
+        """Pull the built-in models that are missing; to be awaited before the server answers.
+
+        Raises
+        ------
+        LLMError
+            A second name is that of a model already, or its model is not here.
+        """
+        for alias, text in self._aliases.values():
+            name = _plain(alias)
+            if self._real.find(name) is not None or alias.key in pull.built_in():
+                raise LLMError(f"{name!r} can't be an alias: it is a model already.", "Choose another name.")
+            if names.parse(text).key in self._aliases:
+                raise LLMError(f"{text!r} is an alias itself.", "Name the model that it stands for.")
+            if self._real.find(text) is None and names.parse(text).key in pull.built_in():
+                async for _ in pull.pull(self, text):
+                    pass
+            if self._real.find(text) is None:
+                raise LLMError(
+                    f"There is no model {text!r} that {name!r} could stand for.",
+                    f"Start the server without the alias and pull it: acagent-nb pull {text}",
+                )
+
+    def models(self) -> list[Model]:
+        """Every model, under each of its names."""
+        aliased = [self.find(_plain(alias)) for alias, _ in self._aliases.values()]
+        return self._real.models() + [model for model in aliased if model is not None]
+
+    def find(self, text: str) -> Model | None:
+        """The model of this name, see `Store.find`."""
+        found = self._aliases.get(names.parse(text).key)
+        if found is None:
+            return self._real.find(text)
+        alias, target = found
+        model = self._real.find(target)
+        return _renamed(model, alias) if model is not None else None
+
+    def copy(self, source: Model, to: str) -> None:
+        """Give a model a second name that lasts."""
+        if alias := self._aliases.get(source.name.key):
+            source = self._real.find(alias[1]) or source
+        super().copy(source, to)
+
+    def write(self, name: Name, manifest: bytes) -> None:
+        """Make a model appear, see `Store.write`; `ServerError` if the name is an alias."""
+        self._refuse(name)
+        super().write(name, manifest)
+
+    def delete(self, model: Model) -> None:
+        """Remove a name, see `Store.delete`; `ServerError` if it is an alias."""
+        self._refuse(model.name)
+        super().delete(model)
+
+    def _refuse(self, name: Name) -> None:
+        if alias := self._aliases.get(name.key):
+            raise ServerError(f"'{_plain(name)}' stands for '{alias[1]}' as long as this server runs", status=400)
+
+
+def parse(text: str) -> tuple[str, str]:
+    """The two names in `gpt-4o-mini=tiny`; `LLMError` if they are not two."""
+    alias, found, model = text.partition("=")
+    if not (alias and found and model):
+        raise LLMError(f"{text!r} is no alias.", "Write the new name first, then the model: --alias gpt-4o-mini=tiny")
+    return alias, model
+
+
+def _plain(name: Name) -> str:
+    """As people write it."""
+    return name.short.removesuffix(":latest")
+
+
+@lru_cache(maxsize=64)
+def _renamed(model: Model, name: Name) -> Model:
+    """The same model under another name; remembered, because every request asks for it."""
+    other = copy.copy(model)
+    other.name = name
+    return other
