@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped, unused-ignore]  # its types are a package of their own
 
 from acagent_nb import hosts
 
@@ -37,7 +37,7 @@ class Server:
     @property
     def children(self) -> list[psutil.Process]:
         """The engine's processes."""
-        return [child for child in self.process.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in self.process.children() if not gone(child)]
 
     def chat(self, **fields: Any) -> Any:
         """An answer that is not streamed, as JSON; refusals too."""
@@ -54,6 +54,19 @@ def serving(*flags: str) -> Iterator[Server]:
         server = Server(private)
         with closing(server.client):
             yield server
+
+
+@contextmanager
+def unhurt(server: Server, seconds: float = 1.0) -> Iterator[None]:
+    """After the block the same process answers at once, and has a word for whoever asks."""
+    pid = server.process.pid
+    yield
+    began = time.monotonic()
+    assert server.client.get("/api/version").status_code == 200
+    assert time.monotonic() - began < seconds
+    assert server.chat(options={"num_predict": 2})["done"] is True
+    assert server.process.pid == pid
+    assert server.process.is_running()
 
 
 @contextmanager

@@ -64,13 +64,15 @@ def test_a_schema_is_kept_with_thinking_or_without(api: httpx.Client, think: boo
 
 
 def test_a_schema_holds_for_generate_too(api: httpx.Client) -> None:
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {"ok": {"type": "boolean"}},
         "required": ["ok"],
         "additionalProperties": False,
     }
     for raw in (False, True):
+        if raw:  # out of its template this model likes blanks, to which the engine's own grammar sets no end
+            schema["x-guidance"] = {"whitespace_flexible": False}
         body = {
             "model": "tiny",
             "prompt": "is it?",

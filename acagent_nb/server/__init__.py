@@ -4,7 +4,13 @@ The process and its routes:
 
     run.py        listening, the state file, when to end
     app.py        routes: which request goes where, and in what shape it is answered
-    v1.py         the OpenAI-compatible routes, passed to the engine as they are
+    models.py     routes for models as such: listed, shown, pulled, made, copied, deleted
+    embeds.py     routes for texts as vectors
+    upload.py     routes for blobs: streamed to the disk
+    absent.py     routes that answer 501: what Ollama has and this server has not
+    v1.py         the OpenAI-compatible routes, passed to the engine nearly as they are
+    gather.py     a streamed `/v1` answer put together into one object
+    http.py       connections that must not go on for ever without a request
     guard.py      who may ask: the Host and Origin checks
     reply.py      answers over ASGI: JSON, errors, streams that stop when their reader leaves
 
@@ -14,6 +20,7 @@ From a request to its answer, mostly pure:
     durations.py  Go's durations and timestamps
     settings.py   options -> what loads a model, and what goes with each request
     ask.py        Ollama's request -> the engine's
+    turns.py      its messages, images and formats
     hear.py       the engine's event stream -> pieces of an answer
     tell.py       pieces -> Ollama's lines
     talk.py       one answer from lease to last line
@@ -21,7 +28,9 @@ From a request to its answer, mostly pure:
 
 The engine:
 
-    engine.py     models in child processes: leased to requests, ended when nobody needs them
+    engine.py     models in child processes: leased to requests, a few at a time, ended when nobody needs them
+    place.py      one child's place among them: who uses it, and until when
+    memory.py     how much a model will take, and how much there is
     process.py    one child from its parent's side
     line.py       HTTP to a child, cheaply
     child.py      the child's own main
@@ -29,8 +38,12 @@ The engine:
 Models:
 
     store.py      where they lie (Ollama's own layout)
+    manifest.py   one of them, and what its layers hold
+    making.py     new ones out of others or out of uploaded files
+    templates.py  chat templates that come with a request
     pull.py       the built-in ones into the store
     gguf.py       what a model file says of itself
+    alias.py      further names for them, as long as the server runs
     show.py       models as `tags`, `show` and `ps` tell of them
     tiny/         the demo model
 """

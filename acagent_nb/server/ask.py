@@ -6,18 +6,14 @@ its answer in Ollama's words.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from msgspec import Struct
 
 from ..errors import ServerError
-from . import settings, show
-from .body import base64_fault
+from . import settings, show, turns
+from .manifest import ADAPTER, Model
 from .settings import Load
-from .store import Model
-
-_CHAT, _COMPLETION = "/v1/chat/completions", "/completion"
 
 
 class Asked(Struct):
@@ -32,11 +28,14 @@ class Asked(Struct):
     keep_alive
         Seconds; `None` if the request did not say.
     body
-        The engine's request; with `messages`, or with a `prompt` that is sent as it is.
+        The engine's request; with `messages`, with a `prompt` that is sent as it is, or with what stands
+        before and after a gap that is to be filled.
     stream
         Whether the client wants the pieces as they come.
     truncate
         Whether a question that is too long is shortened rather than refused.
+    shift
+        Whether an answer may go on when the context is full; if not, what alone is too long is refused.
     context
         Tokens of an earlier conversation that this one goes on from.
     """
@@ -48,19 +47,22 @@ class Asked(Struct):
     body: dict[str, Any]
     stream: bool
     truncate: bool
+    shift: bool
     context: list[int] | None = None
     top_logprobs: int = 0
-
-    @property
-    def path(self) -> str:
-        """Where on the engine's own server this is asked."""
-        return _COMPLETION if "prompt" in self.body else _CHAT
 
     @property
     def prefix(self) -> str:
         """The beginning of the answer that the client gave itself; the engine says it again."""
         last = self.body["messages"][-1] if "messages" in self.body else {}
         return str(last["content"]) if last.get("role") == "assistant" and isinstance(last.get("content"), str) else ""
+
+
+def path(body: dict[str, Any]) -> str:
+    """Where on the engine's own server this is asked."""
+    if "messages" in body:
+        return "/v1/chat/completions"
+    return "/infill" if "input_suffix" in body else "/completion"
 
 
 def empty(request: dict[str, Any]) -> bool:
@@ -81,22 +83,14 @@ def generate(model: Model, request: dict[str, Any]) -> Asked:
     raw = request.get("raw", False)
     if raw and any(request.get(name) for name in ("template", "system", "context")):
         raise ServerError("raw mode does not support template, system, or context", status=400)
-    if request.get("suffix"):
-        raise ServerError(f"{model.name.full} does not support insert", status=400)
     if request.get("template"):
         raise ServerError(
             "the embedded server runs a model's own Jinja template only; leave `template` out of the request, "
             "or write the whole prompt and set `raw`",
             status=400,
         )
-    if raw:
-        asked = _asked(model, request)
-        asked.body["prompt"] = request.get("prompt", "")
-        if schema := _schema(request.get("format")):
-            asked.body["json_schema"] = schema
-        if request.get("logprobs"):
-            asked.body["n_probs"] = max(1, asked.top_logprobs)
-        return asked
+    if raw or request.get("suffix"):
+        return _untemplated(model, request)
     messages: list[dict[str, Any]] = []
     if system := request.get("system") or model.system:
         messages.append({"role": "system", "content": system})
@@ -119,9 +113,10 @@ def loading(model: Model, options: dict[str, Any], *, shift: bool = True) -> tup
         str(model.weights),
         trained,
         embeds="embedding" in show.capabilities(model),
-        alias=model.name.short,
+        alias=model.digest,  # told to nobody: names come and go while the child stays
         template=model.template,
         projector=str(model.projector or ""),
+        adapters=tuple(str(path) for path in model.paths(ADAPTER)),
         shift=shift,
     )
     return values, load
@@ -142,24 +137,48 @@ def _asked(model: Model, request: dict[str, Any]) -> Asked:
         {"stream": True, **settings.per_request(values, load.num_ctx)},
         stream=request.get("stream", True),
         truncate=request.get("truncate", True),
+        shift=request.get("shift", True),
         top_logprobs=top,
     )
 
 
-def _templated(model: Model, request: dict[str, Any], messages: list[dict[str, Any]]) -> Asked:
-    """A question that the model's template is put around."""
+def _able(model: Model, request: dict[str, Any]) -> list[str]:
+    """What the model can do; `ServerError` if it can't do what is asked for."""
     can = show.capabilities(model)
-    think = request.get("think")
-    if think and "thinking" not in can:
+    if request.get("think") and "thinking" not in can:
         raise ServerError(f'"{request["model"]}" does not support thinking', status=400)
-    if request.get("tools") and "tools" not in can:
-        raise ServerError(f"{model.name.full} does not support tools", status=400)
+    for field, ability in (("tools", "tools"), ("suffix", "insert")):
+        if request.get(field) and ability not in can:
+            raise ServerError(f"{model.name.full} does not support {ability}", status=400)
     if "completion" not in can:
         task = "chat" if "messages" in request else "generate"
         raise ServerError(f'"{request["model"]}" does not support {task}', status=400)
+    return can
+
+
+def _untemplated(model: Model, request: dict[str, Any]) -> Asked:
+    """A question that goes to the model as it is written: a raw prompt, or a gap between two texts."""
+    can = _able(model, request)
+    if images := request.get("images"):
+        if "vision" not in can:
+            turns.refuse_images(images)
+        raise ServerError("the embedded server takes images in templated prompts only", status=501)
+    asked = _asked(model, request)
+    prompt, suffix = request.get("prompt", ""), request.get("suffix")
+    asked.body |= {"input_prefix": prompt, "input_suffix": suffix} if suffix else {"prompt": prompt}
+    if schema := turns.schema(request.get("format")):
+        asked.body["json_schema"] = schema
+    if request.get("logprobs"):
+        asked.body["n_probs"] = max(1, asked.top_logprobs)
+    return asked
+
+
+def _templated(model: Model, request: dict[str, Any], messages: list[dict[str, Any]]) -> Asked:
+    """A question that the model's template is put around."""
+    can, think = _able(model, request), request.get("think")
     asked = _asked(model, request)
     body = asked.body
-    body["messages"] = [_message(message, sees="vision" in can) for message in messages]
+    body["messages"] = [turns.message(message, sees="vision" in can) for message in messages]
     if request.get("tools"):
         body["tools"] = request["tools"]
     if "thinking" in can:
@@ -170,83 +189,8 @@ def _templated(model: Model, request: dict[str, Any], messages: list[dict[str, A
         body["reasoning_format"] = "deepseek" if thinks else "none"
     else:
         body["reasoning_format"] = "none"
-    if schema := _schema(request.get("format")):
+    if schema := turns.schema(request.get("format")):
         body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
     if request.get("logprobs"):
         body |= {"logprobs": True, "top_logprobs": max(1, asked.top_logprobs)}
     return asked
-
-
-def check_think(think: Any) -> None:
-    """Refuse what is neither a boolean nor a level."""
-    if think is None or isinstance(think, bool) or think in ("high", "medium", "low", "max"):
-        return
-    if isinstance(think, str):
-        raise ServerError(
-            f'invalid think value: {json.dumps(think)} (must be "high", "medium", "low", "max", true, or false)',
-            status=400,
-        )
-    raise ServerError('think must be a boolean or string ("high", "medium", "low", "max", true, or false)', status=400)
-
-
-def check_images(images: list[str]) -> None:
-    """Refuse what Go's base64 decoder refuses."""
-    for image in images:
-        if (at := base64_fault(image)) is not None:
-            raise ServerError(f"illegal base64 data at input byte {at}", status=400)
-
-
-def _schema(form: Any) -> dict[str, Any] | None:
-    """The JSON schema that a `format` stands for, `None` for free text."""
-    if form is None or form == "":
-        return None
-    if form == "json":
-        return {"type": "object"}
-    if isinstance(form, dict):
-        return form
-    told = json.dumps(json.dumps(form, separators=(",", ":"), ensure_ascii=False), ensure_ascii=False)
-    raise ServerError(f'invalid format: {told}; expected "json" or a valid JSON Schema object')
-
-
-def _message(message: dict[str, Any], *, sees: bool) -> dict[str, Any]:
-    """One message in the engine's words."""
-    content: Any = message.get("content", "")
-    if images := message.get("images"):
-        if not sees:
-            raise ServerError(_NO_IMAGES, status=400)
-        content = [{"type": "text", "text": content}] + [
-            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}} for image in images
-        ]
-    said = {"role": message.get("role", "").lower(), "content": content}
-    if message.get("thinking"):
-        said["reasoning_content"] = message["thinking"]
-    if message.get("tool_calls"):
-        said["tool_calls"] = [_call(call) for call in message["tool_calls"]]
-    for ours, engines in (("tool_call_id", "tool_call_id"), ("tool_name", "name")):
-        if message.get(ours):
-            said[engines] = message[ours]
-    return said
-
-
-def _call(call: dict[str, Any]) -> dict[str, Any]:
-    """A call that the model made earlier; the engine wants its arguments as a text."""
-    function = call.get("function") or {}
-    arguments = json.dumps(function.get("arguments") or {}, ensure_ascii=False)
-    return {
-        "id": call.get("id", ""),
-        "type": "function",
-        "function": {"name": function.get("name", ""), "arguments": arguments},
-    }
-
-
-# What llama.cpp's server says of images when it has the rendered prompt, as Ollama passes it on.
-_NO_IMAGES = json.dumps(
-    {
-        "error": {
-            "code": 400,
-            "message": "Multimodal data provided, but model does not support multimodal requests.",
-            "type": "invalid_request_error",
-        }
-    },
-    separators=(",", ":"),
-)

@@ -59,12 +59,39 @@ EMBED: Fields = {
     "dimensions": "int",
     "options": "map[string]interface {}",
 }
+EMBEDDINGS: Fields = {
+    "model": "string",
+    "prompt": "string",
+    "keep_alive": None,
+    "options": "map[string]interface {}",
+}
+OPENAI_EMBED: Fields = {"model": "string", "input": None, "dimensions": "int", "encoding_format": "string"}
 SHOW: Fields = {"model": "string", "name": "string", "verbose": "bool", "system": "string"}
 PULL: Fields = {"model": "string", "name": "string", "insecure": "bool", "stream": "bool"}
 COPY: Fields = {"source": "string", "destination": "string"}
 DELETE: Fields = {"model": "string", "name": "string"}
+CREATE: Fields = {
+    "model": "string",
+    "name": "string",
+    "stream": "bool",
+    "from": "string",
+    "files": "map[string]string",
+    "adapters": "map[string]string",
+    "template": "string",
+    "license": None,
+    "system": "string",
+    "parameters": "map[string]interface {}",
+    "messages": ("[]api.Message", MESSAGE),
+    "quantize": "string",
+    "quantization": "string",
+    "renderer": "string",
+    "parser": "string",
+    "requires": "string",
+    "remote_host": "string",
+    "draft_files": "map[string]string",
+}
 
-_PYTHON = {"string": str, "bool": bool, "int": int, "map[string]interface {}": dict}
+_PYTHON = {"string": str, "bool": bool, "int": int, "map[string]interface {}": dict, "map[string]string": dict}
 _WORD = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
 
@@ -89,10 +116,10 @@ def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
         raise ServerError("missing request body", status=400)
     try:
         value = msgspec.json.decode(raw)
-    except msgspec.DecodeError:  # now find out what Go would have said, or that Go takes it
-        value = _first_value(raw.decode("utf-8", "replace"))
     except RecursionError:
         raise ServerError("exceeded max depth", status=400) from None
+    except ValueError:  # no JSON, or no UTF-8: now find out what Go would have said, or that Go takes it
+        value = _first_value(raw.decode("utf-8", "replace"))
     if not isinstance(value, dict):
         if value is None:
             return {}
@@ -102,7 +129,7 @@ def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
 
 def _checked(value: dict[str, Any], path: str, fields: Fields) -> dict[str, Any]:
     """The fields of one object, each of its kind."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, kind in fields.items():
         item = value.get(name)
         if item is None:
@@ -120,6 +147,8 @@ def _checked(value: dict[str, Any], path: str, fields: Fields) -> dict[str, Any]
             found[name] = [_of(wanted, each, where, go) for each in _of(list, item, where, kind)]
         else:
             found[name] = _of(_PYTHON[kind], item, where, kind)
+            for each in item.values() if kind == "map[string]string" else ():
+                _of(str, each, where, "string")
     return found
 
 
@@ -151,9 +180,11 @@ def _first_value(text: str) -> Any:
     """The first JSON value of a text, as Go reads no further; `ServerError` with Go's words if there is none."""
     start = len(text) - len(text.lstrip())
     try:
-        value = json.JSONDecoder().raw_decode(text, start)[0]
+        value = json.JSONDecoder(parse_int=_int).raw_decode(text, start)[0]
         # half of a surrogate pair is no character; Go, too, puts another in its place
         return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ServerError("exceeded max depth", status=400) from None
     except json.JSONDecodeError as error:
         at = error.pos
         if "trailing comma" in error.msg:  # newer Pythons point at the comma, Go at what follows
@@ -171,6 +202,11 @@ def _first_value(text: str) -> Any:
             said = "after array element"
         char = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'"}.get(text[at], text[at])
         raise ServerError(f"invalid character '{char}' {said}", status=400) from None
+
+
+def _int(digits: str) -> float:
+    """A number; Python refuses to read very long ones as integers."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def _in_array(before: str) -> bool:

@@ -66,6 +66,13 @@ def keep_alive(value: Any) -> float:
     return math.inf if seconds < 0 else seconds
 
 
+def with_seconds(asked: dict[str, Any]) -> dict[str, Any]:
+    """A request with its `keep_alive` in seconds, checked before anything else is, as in Ollama."""
+    if "keep_alive" in asked:
+        asked["keep_alive"] = keep_alive(asked["keep_alive"])
+    return asked
+
+
 def from_environment(text: str | None, default: float = 300.0) -> float:
     """`OLLAMA_KEEP_ALIVE`: a duration or whole seconds; what can't be read counts as not set."""
     if not text:

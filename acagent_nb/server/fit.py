@@ -12,11 +12,15 @@ from typing import Any
 import msgspec
 
 from ..errors import ServerError
-from .ask import Asked
+from .ask import Asked, path
 from .line import Line
 from .process import Child
 
-_TOO_LONG = "the input length exceeds the context length"
+_NO_ROOM = "the input length exceeds the context length"
+_NO_SHIFT = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
+    "context length in settings, or use a model with a longer context length"
+)
 
 
 async def opened(child: Child, asked: Asked) -> Line:
@@ -29,39 +33,48 @@ async def opened(child: Child, asked: Asked) -> Line:
     """
     if asked.context:
         body = await _continued(child, asked)
-    elif asked.truncate and asked.load.rounded:  # the engine's context is larger than ours: it would not refuse
+    elif asked.load.rounded:  # the engine's context is larger than ours: it would not refuse
         body = await shortened(child, asked)
     else:
         body = asked.body
-    line = await child.ask(asked.path if "messages" in body else "/completion", msgspec.json.encode(body))
+    line = await child.ask(path(body), msgspec.json.encode(body))
     if line.status == 200:
         return line
-    said = (await line.rest()).decode(errors="replace")
-    line.close()
-    if not (asked.truncate and "exceed_context_size_error" in said and body is asked.body):
+    said = await _refusal(line)
+    if "exceed_context_size_error" not in said or body is not asked.body or not asked.truncate:
         raise ServerError(said, status=line.status)
     body = await shortened(child, asked)
-    line = await child.ask(asked.path, msgspec.json.encode(body))
+    line = await child.ask(path(body), msgspec.json.encode(body))
     if line.status != 200:
-        said = (await line.rest()).decode(errors="replace")
-        line.close()
-        raise ServerError(said, status=line.status)
+        raise ServerError(await _refusal(line), status=line.status)
     return line
 
 
+async def _refusal(line: Line) -> str:
+    try:
+        return (await line.rest()).decode(errors="replace")
+    finally:
+        line.close()
+
+
 async def shortened(child: Child, asked: Asked) -> dict[str, Any]:
-    """The engine's request with a prompt that fits."""
+    """The engine's request with a prompt that fits; `ServerError`, status 400, if it may not be shortened."""
     body, most = asked.body, asked.load.num_ctx
     half = _half(asked)
+    if "input_suffix" in body:  # the engine itself keeps what is near the gap
+        return body
     if "prompt" in body:
         tokens = await tokens_of(child, body["prompt"])
         if len(tokens) < most:
             return body
+        _check_shortened(asked, len(tokens), alone=True)
         keep = _kept(asked)
         return body | {"prompt": tokens[:keep] + tokens[len(tokens) - (half - keep) :]}
     messages = body["messages"]
-    if await _count(child, asked, messages) < most:
+    count = await _count(child, asked, messages)
+    if count < most:
         return body
+    _check_shortened(asked, count, alone=False)
     droppable = [at for at, message in enumerate(messages[:-1]) if message["role"] != "system"]
     low, high = 1, len(droppable)  # the fewest to drop lies between these
     while low < high:
@@ -71,9 +84,27 @@ async def shortened(child: Child, asked: Asked) -> dict[str, Any]:
         else:
             low = middle + 1
     messages = _without(messages, droppable[:high])
-    if await _count(child, asked, messages) >= most:
+    if (count := await _count(child, asked, messages)) >= most:
+        _check_shortened(asked, count, alone=True)
         messages = await _beheaded(child, asked, messages, half)
     return body | {"messages": messages}
+
+
+def _check_shortened(asked: Asked, count: int, *, alone: bool) -> None:
+    """Refuse a question of so many tokens if it may not be shortened; `alone`: there are no messages left to drop."""
+    if asked.truncate and alone and not asked.shift:
+        raise ServerError(_NO_SHIFT, status=400)
+    if asked.truncate:
+        return
+    most = asked.load.num_ctx
+    said = {
+        "code": 400,
+        "message": f"request ({count} tokens) exceeds the available context size ({most} tokens), try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": count,
+        "n_ctx": most,
+    }
+    raise ServerError(msgspec.json.encode({"error": said}).decode(), status=400)
 
 
 async def tokens_of(child: Child, text: str, *, special: bool = True) -> list[int]:
@@ -98,7 +129,7 @@ async def _beheaded(child: Child, asked: Asked, messages: list[dict[str, Any]], 
     bare = [*messages[:-1], last | {"content": ""}]
     room = most - await _count(child, asked, bare)
     if room < 1 or not isinstance(last["content"], str):
-        raise ServerError(_TOO_LONG, status=400)
+        raise ServerError(_NO_ROOM, status=400)
     tokens = await tokens_of(child, last["content"], special=False)
     told = await child.asked("/detokenize", {"tokens": tokens[-room:]})
     return [*messages[:-1], last | {"content": str(told["content"]).replace("\ufffd", "")}]

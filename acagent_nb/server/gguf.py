@@ -25,6 +25,10 @@ def _numbered(words: str, start: int = 0) -> dict[int, str]:
     return dict(enumerate(words.split(), start))
 
 
+def _names(words: str) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in words.split())
+
+
 _FILE_TYPES = (
     _numbered("F32 F16 Q4_0 Q4_1 - - - Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M")
     | _numbered("Q5_K_S Q5_K_M Q6_K IQ2_XXS IQ2_XS Q2_K_S IQ3_XS IQ3_XXS IQ1_S IQ4_NL", 16)
@@ -35,6 +39,15 @@ _TENSOR_TYPES = (
     | _numbered("IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ2_S IQ4_XS I8 I16 I32 I64 F64 IQ1_M BF16", 16)
     | {34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
 )
+
+# The tokens that stand before, after and for a gap in a text; llama.cpp, too, knows them by their names.
+_GAPS = (
+    _names("<|fim_prefix|> <fim-prefix> <fim_prefix> <\uff5cfim▁begin\uff5c> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>"),
+    _names("<|fim_suffix|> <fim-suffix> <fim_suffix> <\uff5cfim▁hole\uff5c> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>"),
+    _names("<|fim_middle|> <fim-middle> <fim_middle> <\uff5cfim▁end\uff5c> <MID> ▁<MID> <|code_middle|> <|middle|>"),
+)
+_GAP_NAMES = _GAPS[0] | _GAPS[1] | _GAPS[2]
+_GAP_KEYS = (("fim_pre", "prefix"), ("fim_suf", "suffix"), ("fim_mid", "middle"))
 
 
 class Tensor(NamedTuple):
@@ -54,10 +67,24 @@ class Gguf(NamedTuple):
         The metadata by key; an array of more than five items is `None` unless all was asked for.
     tensors
         In the file's order.
+    gaps
+        Those of its tokens that stand around a gap in a text.
+    least
+        Where its last tensor begins: a file of no more bytes is not whole.
     """
 
     values: dict[str, Any]
     tensors: list[Tensor]
+    gaps: frozenset[bytes] = frozenset()
+    least: int = 0
+
+    @property
+    def fills(self) -> bool:
+        """Whether the model knows the three tokens that are needed to fill a gap in a text."""
+        return all(
+            bool(self.gaps & gap) or any(f"tokenizer.ggml.{key}_token_id" in self.values for key in keys)
+            for gap, keys in zip(_GAPS, _GAP_KEYS, strict=True)
+        )
 
     @property
     def architecture(self) -> str:
@@ -76,7 +103,8 @@ class Gguf(NamedTuple):
     @property
     def quantization(self) -> str:
         """How most of the weights are stored, such as "Q8_0"."""
-        return _FILE_TYPES.get(self.values.get("general.file_type", 0), "unknown")
+        kind = self.values.get("general.file_type", 0)
+        return _FILE_TYPES.get(kind, "unknown") if isinstance(kind, int) else "unknown"
 
 
 def read(path: Path, *, arrays: bool = False) -> Gguf:
@@ -106,7 +134,7 @@ def _read(path: Path, _changed: int, _size: int, arrays: bool) -> Gguf:
     try:
         with path.open("rb") as file:
             return _Reader(file, arrays).header()
-    except (EOFError, UnicodeDecodeError, KeyError, struct.error, OverflowError) as error:
+    except (EOFError, UnicodeDecodeError, KeyError, struct.error, OverflowError, RecursionError, MemoryError) as error:
         raise ServerError(f"unable to load model: {path.name} is damaged or incomplete ({error})") from error
 
 
@@ -116,6 +144,8 @@ class _Reader:
     def __init__(self, file: BinaryIO, arrays: bool) -> None:
         self.file = file
         self.arrays = arrays
+        self.gaps: set[bytes] = set()
+        self.last = 0
 
     def header(self) -> Gguf:
         if self.file.read(4) != b"GGUF":
@@ -124,13 +154,19 @@ class _Reader:
         if not 2 <= version <= 3 or tensors > _LONG or values > _LONG:
             raise EOFError(f"version {version} of the format can't be read here")
         found = {self.text(): self.value(self.number("I")) for _ in range(values)}
-        return Gguf(found, [self.tensor() for _ in range(tensors)])
+        told = [self.tensor() for _ in range(tensors)]
+        aligned = max(1, int(found.get("general.alignment", 32)))
+        data = -(-self.file.tell() // aligned) * aligned
+        return Gguf(found, told, frozenset(self.gaps), data + self.last if tensors else 0)
 
     def tensor(self) -> Tensor:
         name = self.text()
-        shape = [self.number("Q") for _ in range(self.number("I"))]
+        dimensions = self.number("I")
+        if dimensions > 4:  # as many as ggml has
+            raise EOFError("a tensor has an impossible shape")
+        shape = [self.number("Q") for _ in range(dimensions)]
         kind = self.number("I")
-        self.number("Q")  # where its data lie
+        self.last = max(self.last, self.number("Q"))  # where its data lie
         return Tensor(name, _TENSOR_TYPES.get(kind, f"type {kind}"), shape)
 
     def value(self, kind: int) -> Any:
@@ -146,6 +182,8 @@ class _Reader:
         keep = self.arrays or count <= 5
         if inner == _TEXT:
             items = [self.text() for _ in range(count)] if keep else self.skip_texts(count)
+            if keep:
+                self.gaps.update(_GAP_NAMES.intersection(item.encode() for item in items))
         elif inner == _ARRAY:
             items = [self.value(inner) for _ in range(count)]
         else:
@@ -161,9 +199,11 @@ class _Reader:
         return self.bytes(self.number("Q")).decode()
 
     def skip_texts(self, count: int) -> list[Any]:
-        length, read = struct.Struct("<Q").unpack, self.file.read
+        length, read, names = struct.Struct("<Q").unpack, self.file.read, _GAP_NAMES
         for _ in range(count):
-            read(length(read(8))[0])  # past the end it is `unpack` that complains, at the next text or number
+            text = read(length(read(8))[0])  # past the end it is `unpack` that complains, at the next text or number
+            if text in names:
+                self.gaps.add(text)
         return []
 
     def bytes(self, count: int) -> bytes:

@@ -71,7 +71,10 @@ class Guard:
 
 def host_allowed(host: str) -> bool:
     """Whether a `Host` header names this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # half an IPv6 address
+        return False
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

@@ -109,6 +109,7 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whomever."""
         self._lost = True
+        del self._parser  # it holds us as we hold it; nothing comes any more, so the collector need not look for us
         self._wake()
 
     # llhttp's side

@@ -9,15 +9,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import BadName, ServerError
 from .talk import error_line
 
 JSON, BARE_JSON = "application/json; charset=utf-8", "application/json"
 LINES = "application/x-ndjson"
+_LARGEST = 256 << 20  # bytes of a request's body: some hundred images; blobs come by another way
 
 
 def reply(value: Any, status: int = 200, content_type: str = JSON) -> Response:
@@ -28,6 +29,14 @@ def reply(value: Any, status: int = 200, content_type: str = JSON) -> Response:
 def refusal(error: ServerError, content_type: str = JSON) -> Response:
     """An error in Ollama's form, with its HTTP status."""
     return reply({"error": error.message}, error.status, content_type)
+
+
+def openai_error(status: int, text: str, kind: str = "") -> Response:
+    """An error in OpenAI's form; its kind follows from the status unless it is given."""
+    kind = kind or {400: "invalid_request_error", 404: "not_found_error", 501: "not_implemented_error"}.get(
+        status, "api_error"
+    )
+    return reply({"error": {"message": text, "type": kind, "param": None, "code": None}}, status, BARE_JSON)
 
 
 class Stream:
@@ -54,8 +63,8 @@ class Stream:
         async with contextlib.aclosing(self.pieces) as pieces:
             try:
                 first = await anext(pieces, b"")
-            except ServerError as error:
-                await refusal(error, self.error_type)(scope, receive, send)
+            except Exception as fault:  # here as in `Route`
+                await refusal(_said(fault), self.error_type)(scope, receive, send)
                 return
             headers = [(b"content-type", self.content_type.encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -63,8 +72,8 @@ class Stream:
             try:
                 async for piece in pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except ServerError as error:
-                await send({"type": "http.response.body", "body": error_line(error), "more_body": True})
+            except Exception as fault:  # here, too
+                await send({"type": "http.response.body", "body": error_line(_said(fault)), "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -86,8 +95,14 @@ class Route:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope, receive)
-        await request.body()  # after it, the next message can only be the client's leaving
+        request = Request(scope, _limited(receive))
+        try:
+            await request.body()  # after it, the next message can only be the client's leaving
+        except ClientDisconnect:
+            return
+        except ServerError as error:
+            await refusal(error)(scope, receive, send)
+            return
         work = asyncio.ensure_future(self._answer(request, scope, receive, send))
         gone = asyncio.ensure_future(_gone(receive))
         try:
@@ -104,14 +119,36 @@ class Route:
     async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self.answerer(request)
-        except ServerError as error:
-            response = refusal(error)
-        except BadName:
-            response = refusal(ServerError("invalid model name", status=400))
         except Exception as fault:  # whatever is wrong in here, a client gets an error that it can read
-            logging.getLogger(__name__).exception("a request failed")
-            response = refusal(ServerError(f"internal error: {type(fault).__name__}"))
+            response = refusal(_said(fault))
         await response(scope, receive, send)
+
+
+def _said(fault: Exception) -> ServerError:
+    """What a client is told of whatever went wrong."""
+    if isinstance(fault, ServerError):
+        return fault
+    if isinstance(fault, BadName):
+        return ServerError("invalid model name", status=400)
+    if isinstance(fault, OSError) and fault.strerror:  # a full disk, a folder that is not ours
+        return ServerError(f"{f'{fault.filename}: ' if fault.filename else ''}{fault.strerror.lower()}")
+    logging.getLogger(__name__).error("a request failed", exc_info=fault)
+    return ServerError(f"internal error: {type(fault).__name__}")
+
+
+def _limited(receive: Receive) -> Receive:
+    """Lets no body fill the memory: it is held whole until it has been read."""
+    length = 0
+
+    async def limited() -> Message:
+        nonlocal length
+        message = await receive()
+        length += len(message.get("body", b""))
+        if length > _LARGEST:
+            raise ServerError("http: request body too large", status=413)
+        return message
+
+    return limited
 
 
 async def _gone(receive: Receive) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ServerError
 from .durations import stamp
 from .gguf import Gguf
-from .store import Model
+from .manifest import Model
 
 _HIDDEN = ("general.name", "tokenizer.chat_template")  # Ollama leaves these out of `model_info`
 
@@ -27,6 +27,7 @@ def capabilities(model: Model) -> list[str]:
     found = {
         "completion": True,
         "tools": "tools" in jinja,
+        "insert": header.fills,
         "vision": model.projector is not None,
         "thinking": "enable_thinking" in jinja or "<think>" in jinja,
     }
@@ -44,12 +45,11 @@ def tag(model: Model) -> dict[str, Any]:
     }
     try:
         header = model.header
-    except ServerError:  # a damaged file is listed, so that it can be seen and deleted
+        lengths = {"context_length": header.of("context_length"), "embedding_length": header.of("embedding_length")}
+        details = _details(header, model.parent) | {name: value for name, value in lengths.items() if value}
+        return told | {"details": details, "capabilities": capabilities(model)}
+    except (ServerError, ValueError, TypeError):  # a damaged model is listed, so that it can be seen and deleted
         return told | {"details": _details(None)}
-    lengths = {"context_length": header.of("context_length"), "embedding_length": header.of("embedding_length")}
-    told["details"] = _details(header) | {name: value for name, value in lengths.items() if value}
-    told["capabilities"] = capabilities(model)
-    return told
 
 
 def running(model: Model, *, size: int, expires: str, num_ctx: int) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def running(model: Model, *, size: int, expires: str, num_ctx: int) -> dict[str,
         "model": model.name.short,
         "size": size,
         "digest": model.digest,
-        "details": _details(model.header),
+        "details": _details(model.header, model.parent),
         "expires_at": expires,
         "size_vram": 0,
         "context_length": num_ctx,
@@ -77,15 +77,18 @@ def show(model: Model, *, verbose: bool = False) -> dict[str, Any]:
         "modelfile": _modelfile(model, jinja),
         "parameters": "\n".join(f"{name:<30} {_go(value)}" for name, value in _parameters(model)),
         "template": jinja,
+        "ollama_template": model.go_template,  # ours: what an Ollama would use, and this server does not
         "system": model.system,
-        "details": _details(header),
+        "details": _details(header, model.parent),
         "messages": model.messages,
     }
     said = {name: value for name, value in said.items() if value}
     facts = {name: _whole(value) for name, value in header.values.items() if name not in _HIDDEN}
     facts["general.parameter_count"] = header.parameters
+    seen = {"projector_info": dict(sorted(gguf.read(model.projector).values.items()))} if model.projector else {}
     return said | {
         "model_info": dict(sorted(facts.items())),
+        **seen,
         "tensors": [tensor._asdict() for tensor in header.tensors],
         "capabilities": capabilities(model),
         "modified_at": stamp(model.changed),
@@ -106,10 +109,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _details(header: Gguf | None) -> dict[str, Any]:
+def _details(header: Gguf | None, parent: str = "") -> dict[str, Any]:
     family = header.architecture if header else ""
     return {
-        "parent_model": "",
+        "parent_model": parent,
         "format": "gguf",
         "family": family,
         "families": [family] if family else None,

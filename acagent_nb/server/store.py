@@ -15,113 +15,20 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from filelock import FileLock
 
 from .. import names
 from ..errors import BadName, ServerError
 from ..names import Name
-from . import gguf
+from .manifest import JINJA, WEIGHTS, Layer, Model, file_name
 
-WEIGHTS = "application/vnd.ollama.image.model"
-JINJA = "application/vnd.acagent.template.jinja"  # a chat template that llama.cpp can run
-_KIND = "application/vnd.ollama.image."
+__all__ = ["JINJA", "WEIGHTS", "Layer", "Model", "Store", "file_name", "refuse_bad"]
 
-
-class Layer(NamedTuple):
-    """One blob of a model."""
-
-    media: str
-    digest: str
-    size: int
-
-
-class Model:
-    """A model as its manifest tells of it.
-
-    Attributes
-    ----------
-    name
-        As it is spelled in the store.
-    digest
-        The manifest's own, 64 hex digits.
-    changed
-        When the manifest was written, nanoseconds since 1970.
-    layers
-        In the manifest's order; `config` is not among them.
-    """
-
-    def __init__(self, name: Name, manifest: Path, blobs: Path, changed: int) -> None:
-        raw = manifest.read_bytes()
-        told = json.loads(raw)
-        self.name = name
-        self.digest = hashlib.sha256(raw).hexdigest()
-        self.changed = changed
-        self.layers = [Layer(each["mediaType"], each["digest"], each["size"]) for each in told["layers"]]
-        self.config = Layer(told["config"]["mediaType"], told["config"]["digest"], told["config"]["size"])
-        self._blobs = blobs
-
-    @property
-    def size(self) -> int:
-        """Bytes of all its blobs."""
-        return sum(layer.size for layer in (*self.layers, self.config))
-
-    @property
-    def weights(self) -> Path:
-        """The model file; `ServerError` if the manifest names none."""
-        path = self.path(WEIGHTS)
-        if path is None:
-            raise ServerError(f"unable to load model: {self.name.short} has no weights in the GGUF format")
-        return path
-
-    @property
-    def header(self) -> gguf.Gguf:
-        """What the model file says of itself."""
-        return gguf.read(self.weights)
-
-    @cached_property
-    def template(self) -> str:
-        """A Jinja template that stands in for the file's own; empty if there is none.
-
-        A Go template layer can't be run by llama.cpp: then the file's own is used.
-        """
-        return self._text(JINJA)
-
-    @cached_property
-    def system(self) -> str:
-        """The system message of conversations that bring none."""
-        return self._text(_KIND + "system")
-
-    @cached_property
-    def license(self) -> str:
-        """Its text."""
-        return self._text(_KIND + "license")
-
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        """The model author's own options."""
-        return dict(json.loads(self._text(_KIND + "params") or "{}"))
-
-    @cached_property
-    def messages(self) -> list[dict[str, str]]:
-        """Messages that open every conversation."""
-        return list(json.loads(self._text(_KIND + "messages") or "[]"))
-
-    def path(self, media: str) -> Path | None:
-        """Where the first layer of a media type lies."""
-        return next((self._blobs / _file(layer.digest) for layer in self.layers if layer.media == media), None)
-
-    @property
-    def projector(self) -> Path | None:
-        """What turns images into tokens, for a model that sees."""
-        return self.path(_KIND + "projector")
-
-    def _text(self, media: str) -> str:
-        path = self.path(media)
-        return path.read_text(encoding="utf-8") if path else ""
+_NO_MANIFEST = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading a strange file can raise
 
 
 class Store:
@@ -145,7 +52,7 @@ class Store:
             name = Name(*path.relative_to(self.manifests).parts)
             try:
                 found.append(_model(name, path, self.blobs, path.stat().st_mtime_ns))
-            except (OSError, ValueError, KeyError, TypeError):
+            except _NO_MANIFEST:
                 continue  # a file that is no manifest, or is just being removed
         return sorted(found, key=lambda model: (-model.changed, model.name.key))
 
@@ -161,12 +68,12 @@ class Store:
         path = self._path(name)
         try:
             return _model(name, path, self.blobs, path.stat().st_mtime_ns)
-        except (OSError, ValueError, KeyError, TypeError):
+        except _NO_MANIFEST:
             return next((model for model in self.models() if model.name.key == name.key), None)
 
     def has(self, digest: str) -> bool:
         """Whether a blob is here, whole."""
-        return (self.blobs / _file(digest)).is_file()
+        return (self.blobs / file_name(digest)).is_file()
 
     def copy(self, source: Model, to: str) -> None:
         """Give a model a second name."""
@@ -195,7 +102,7 @@ class Store:
         """Store a small blob; its digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         if not self.has(digest):
-            with self.writing(self.blobs / _file(digest)) as file:
+            with self.writing(self.blobs / file_name(digest)) as file:
                 file.write(data)
         return digest
 
@@ -228,7 +135,7 @@ class Store:
             needed = {layer.digest for other in self.models() for layer in (*other.layers, other.config)}
             for layer in (*model.layers, model.config):
                 if layer.digest not in needed:
-                    (self.blobs / _file(layer.digest)).unlink(missing_ok=True)
+                    (self.blobs / file_name(layer.digest)).unlink(missing_ok=True)
 
     def _path(self, name: Name) -> Path:
         return self.manifests.joinpath(*name)
@@ -251,10 +158,6 @@ def refuse_bad(text: str, said: str = "invalid model name") -> None:
 def _model(name: Name, path: Path, blobs: Path, changed: int) -> Model:
     """A manifest is read once, until it changes: every request asks for it."""
     return Model(name, path, blobs, changed)
-
-
-def _file(digest: str) -> str:
-    return digest.replace(":", "-")
 
 
 def _data_folder() -> Path:

@@ -1,0 +1,186 @@
+"""Texts as vectors: `/api/embed`, the older `/api/embeddings` and OpenAI's, from the request to the answer."""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import BadName, ServerError
+from . import ask, body, durations, fit, talk
+from .engine import Engine
+from .line import Broken, Unreachable
+from .manifest import Model
+from .process import Child
+from .reply import BARE_JSON, openai_error, reply
+from .settings import Load
+from .store import Store, refuse_bad
+
+Result = TypeVar("Result")
+_AS_THEY_ARE = -1  # llama.cpp's word for vectors whose length says something too
+
+
+class Embeddings:
+    """What stands behind the three routes."""
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        self.store = store
+        self.engine = engine
+
+    async def embed(self, request: Request) -> Response:
+        """Texts as vectors of length 1."""
+        asked = durations.with_seconds(body.read(await request.body(), "EmbedRequest", body.EMBED))
+        texts = asked.get("input", [])
+        texts = ([texts] if texts else []) if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ServerError("invalid input type", status=400)
+        began = time.perf_counter_ns()
+        asking = self._asking(asked)
+        if not texts:
+            await asking.load_only()
+            return reply({"model": asking.name, "embeddings": []})
+        told, loaded = await asking.vectors(texts, truncate=asked.get("truncate", True))
+        return reply(
+            {
+                "model": asking.name,
+                "embeddings": _shortened(_vectors(told), asked.get("dimensions", 0)),
+                "total_duration": time.perf_counter_ns() - began,
+                "load_duration": loaded,
+                "prompt_eval_count": int(told["usage"]["prompt_tokens"]),
+            }
+        )
+
+    async def embeddings(self, request: Request) -> Response:
+        """One text as a vector of its own length."""
+        asked = durations.with_seconds(body.read(await request.body(), "EmbeddingRequest", body.EMBEDDINGS))
+        asking = self._asking(asked)
+        if not asked.get("prompt"):
+            await asking.load_only()
+            return reply({"embedding": []})
+        told, _ = await asking.vectors([asked["prompt"]], embd_normalize=_AS_THEY_ARE)
+        return reply({"embedding": _vectors(told)[0]})
+
+    async def openai(self, request: Request) -> Response:
+        """Texts, or tokens, as vectors of length 1, in OpenAI's form."""
+        try:
+            asked = body.read(await request.body(), "EmbedRequest", body.OPENAI_EMBED)
+            given = asked.get("input")
+            texts = given if isinstance(given, list) and not _is_tokens(given) else [given]
+            if not texts or not all((isinstance(text, str) and text) or _is_tokens(text) for text in texts):
+                raise ServerError("invalid input", status=400)
+            asking = self._asking(asked)
+            told, _ = await asking.vectors(texts)
+        except ServerError as error:
+            return openai_error(error.status, error.message)
+        except BadName:
+            return openai_error(404, f"model '{asked.get('model', '')}' not found")
+        vectors = _shortened(_vectors(told), asked.get("dimensions", 0))
+        if asked.get("encoding_format") == "base64":
+            data: list[Any] = [b64encode(array("f", vector).tobytes()).decode() for vector in vectors]
+        else:
+            data = vectors
+        tokens = int(told["usage"]["prompt_tokens"])
+        return reply(
+            {
+                "object": "list",
+                "data": [{"object": "embedding", "embedding": each, "index": at} for at, each in enumerate(data)],
+                "model": asking.name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            },
+            content_type=BARE_JSON,
+        )
+
+    def _asking(self, asked: dict[str, Any]) -> _Asking:
+        name = asked.get("model", "")
+        refuse_bad(name)
+        model = self.store.find(name)
+        if model is None:
+            raise ServerError(f'model "{name}" not found, try pulling it first', status=404)
+        _, load = ask.loading(model, asked.get("options", {}))
+        return _Asking(self.engine, name, model, load, asked.get("keep_alive"))
+
+
+class _Asking:
+    """One request's model, and how to ask it."""
+
+    def __init__(self, engine: Engine, name: str, model: Model, load: Load, keep_alive: float | None) -> None:
+        self.engine, self.name, self.model, self.load, self.keep_alive = engine, name, model, load, keep_alive
+
+    async def load_only(self) -> None:
+        """Load the model, and leave it loaded for its keep_alive."""
+        await talk.loaded(self.engine, self.model, self.load, self.keep_alive)
+
+    async def vectors(self, texts: list[Any], *, truncate: bool = True, **more: Any) -> tuple[dict[str, Any], int]:
+        """The engine's answer to texts or lists of tokens, and nanoseconds until the model was loaded.
+
+        A text must be in one batch. One that is longer is counted, cut to the context if it may be, and
+        if it is still too long for the batch the model is loaded anew with a longer one, which it keeps.
+        """
+
+        async def asked(child: Child, inputs: list[Any]) -> dict[str, Any]:
+            sent = {"input": inputs, "encoding_format": "base64", **more}
+            return dict(await child.asked("/v1/embeddings", sent))
+
+        async def first(child: Child) -> dict[str, Any] | list[list[int]]:
+            if not self.load.rounded:  # else the engine's context is larger than ours: it would take too much
+                try:
+                    return await asked(child, texts)
+                except ServerError as refusal:
+                    if "too large" not in refusal.message and "exceed" not in refusal.message:
+                        raise
+            tokens = [text if isinstance(text, list) else await fit.tokens_of(child, text) for text in texts]
+            if not truncate and max(map(len, tokens)) > self.load.num_ctx:
+                raise ServerError("the input length exceeds the context length", status=400)
+            tokens = [each[: self.load.num_ctx] for each in tokens]
+            short = max(map(len, tokens)) <= max(self.load.num_batch, child.load.longest)
+            return await asked(child, tokens) if short else tokens
+
+        began = time.perf_counter_ns()
+        told, loaded = await self._with_child(self.load, first, began)
+        if isinstance(told, list):
+            tokens = told
+            longer = replace(self.load, longest=self.load.num_ctx)
+            told, loaded = await self._with_child(longer, lambda child: asked(child, tokens), began)
+            assert isinstance(told, dict)  # `asked` gives nothing else
+        return told, loaded
+
+    async def _with_child(
+        self, load: Load, work: Callable[[Child], Awaitable[Result]], began: int
+    ) -> tuple[Result, int]:
+        """Do something with a child, or with the next one if it turns out to be dead."""
+        for last in (False, True):
+            async with self.engine.lease(self.model, load, self.keep_alive) as child:
+                loaded = time.perf_counter_ns() - began
+                try:
+                    return await work(child), loaded
+                except Broken as error:
+                    if isinstance(error, Unreachable) and not last:
+                        await child.end()
+                        continue
+                    await child.gone()
+                    raise ServerError(talk.DIED) from error
+        raise AssertionError("the second round returns or raises")
+
+
+def _vectors(told: dict[str, Any]) -> list[list[float]]:
+    return [array("f", b64decode(each["embedding"])).tolist() for each in told["data"]]
+
+
+def _shortened(vectors: list[list[float]], dimensions: int) -> list[list[float]]:
+    return [_unit(vector[:dimensions]) for vector in vectors] if dimensions > 0 else vectors
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
+
+
+def _unit(vector: list[float]) -> list[float]:
+    length = math.sqrt(sum(number * number for number in vector)) or 1.0
+    return [number / length for number in vector]
