@@ -57,7 +57,7 @@ def serving(*flags: str) -> Iterator[Server]:
 
 
 @contextmanager
-def unhurt(server: Server, seconds: float = 1.0) -> Iterator[None]:
+def unhurt(server: Server, seconds: float = 2.0) -> Iterator[None]:
     """After the block the same process answers at once, and has a word for whoever asks."""
     pid = server.process.pid
     yield

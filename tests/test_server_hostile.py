@@ -130,9 +130,11 @@ def test_a_body_without_end(victim: Server) -> None:
 
 def test_slow_and_idle_and_broken_connections(victim: Server) -> None:
     host, port = victim.url.removeprefix("http://").split(":")
+    resource = pytest.importorskip("resource", reason="this system does not say how many files may be open")
+    most = min(1500, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300)
     begins = [b"", b"POST /api/chat HT", b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"]
     with ExitStack() as held:
-        for number in range(1500):
+        for number in range(most):
             line = held.enter_context(socket.create_connection((host, int(port)), timeout=5))
             line.sendall(begins[number % len(begins)])
         with unhurt(victim):
@@ -148,7 +150,7 @@ def test_slow_and_idle_and_broken_connections(victim: Server) -> None:
 def test_a_prompt_of_ten_megabytes(victim: Server) -> None:
     with unhurt(victim), httpx.Client(base_url=victim.url, timeout=0.5, trust_env=False) as impatient:
         body = {"model": "tiny", "messages": [{"role": "user", "content": "why is the sky blue? " * 500_000}]}
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx.TimeoutException):
             impatient.post("/api/chat", json=body)
 
 
