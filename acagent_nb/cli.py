@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from . import commands as models
+from . import hosts
 from .errors import Interrupted, LLMError, MissingExtra
 
 _MORE = "`acagent-nb serve --status` tells which server this is."
@@ -90,9 +91,7 @@ def _add_stop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _stop(given: argparse.Namespace) -> None:
-    from . import hosts
-
-    print("The embedded server has ended." if hosts.stop() else "No embedded server is running.")
+    print("The embedded server has ended." if hosts.stop() else "Your notebooks share no embedded server right now.")
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -153,7 +152,7 @@ def _serve(given: argparse.Namespace) -> None:
     if given.json:
         raise LLMError("--json is for --status: a server prints its address only.", "acagent-nb serve --status --json")
     if any(find_spec(module) is None for module in _EMBEDDED):
-        raise MissingExtra("The embedded server is not installed.", 'Install it: pip install "acagent-nb[embedded]"')
+        raise MissingExtra("The embedded server is not installed.", f"Install it: {hosts.INSTALL}")
     from .server.alias import parse
     from .server.run import serve
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -76,7 +76,8 @@ class Client:
 
     def host(self) -> hosts.Host:
         """The server in use; it is looked for when first asked for."""
-        if self._host is None:
+        if self._host is None or hosts.ended(self._host):
+            self.close()
             self._host = hosts.find(self._wanted)
         return self._host
 
@@ -166,14 +167,19 @@ class Client:
         for _ in self._run(flow):
             pass
 
+    def _forget(self) -> None:
+        """Look for a server anew at the next request: the one in use does not answer."""
+        self._host = None
+
     def _run(self, flow: Flow[T]) -> Generator[T, None, None]:
         """Drive a flow over this client's sockets."""
+        url = self.host().url
         if self._http is None:
-            self._http = httpx.Client(**_settings(self.host().url))
+            self._http = httpx.Client(**_settings(url))
         http = self._http
         lines: Iterator[bytes] = iter(())
         answer: int | bytes | None = None
-        with _told(self.host().url), closing(flow), ExitStack() as opened:
+        with _told(url, self._forget), closing(flow), ExitStack() as opened:
             while True:
                 try:
                     step = flow.send(answer)
@@ -207,7 +213,8 @@ class AsyncClient:
 
     async def host(self) -> hosts.Host:
         """The server in use; it is looked for when first asked for."""
-        if self._host is None:
+        if self._host is None or hosts.ended(self._host):
+            await self.close()
             self._host = await asyncio.to_thread(hosts.find, self._wanted)
         return self._host
 
@@ -278,6 +285,10 @@ class AsyncClient:
         async for _ in self._run(flow):
             pass
 
+    def _forget(self) -> None:
+        """Look for a server anew at the next request; see `Client`."""
+        self._host = None
+
     async def _run(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
         """Drive a flow over this client's sockets."""
         url = (await self.host()).url
@@ -285,7 +296,7 @@ class AsyncClient:
             self._http = httpx.AsyncClient(**_settings(url))
         http = self._http
         answer: int | bytes | None = None
-        with _told(url), closing(flow):
+        with _told(url, self._forget), closing(flow):
             async with AsyncExitStack() as opened:
                 while True:
                     try:
@@ -314,9 +325,10 @@ def _local(model: str) -> str:
     """A local model's name as its server knows it."""
     provider, name = names.target(model)
     if provider != "ollama":
+        bare = name[len(names.LOCAL) :] if name.lower().startswith(names.LOCAL) else name
         raise BadName(
-            f"{model!r} is a cloud model's name, and this version talks to Ollama models only.",
-            f"Names of local models start with {names.LOCAL}, for example {names.LOCAL}{model}.",
+            f"{model!r} is no local model's name, and this version talks to local models only.",
+            f"Local names start with {names.LOCAL}: if Ollama has such a model, write {names.LOCAL}{bare}.",
         )
     return name
 
@@ -352,16 +364,19 @@ def _no_certificates() -> ssl.SSLContext:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn httpx's errors into ours."""
+def _told(url: str, forget: Callable[[], None]) -> Iterator[None]:
+    """Turn httpx's errors into ours, and forget a server that does not answer."""
     url = hosts.without_secrets(url)
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        forget()
         raise ServerDown(
-            f"No server answers at {url} ({error or 'timed out'}).", "Start it, or check OLLAMA_HOST."
+            f"No server answers at {url} ({error or 'timed out'}).", "Start it, or check the address."
         ) from error
     except httpx.TransportError as error:
+        forget()
         raise ServerDown(
-            f"The connection to {url} broke ({error or type(error).__name__}).", "Ask again; see the server's log."
+            f"The connection to {url} broke before the answer was complete.",
+            "Ask again; if it happens again, see the server's log.",
         ) from error

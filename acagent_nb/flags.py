@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import textwrap
 from typing import Any, NamedTuple
 
 from .errors import BadName, BadOption
@@ -93,7 +94,10 @@ def help() -> str:
     more = [("--system TEXT", _TEXTS["system"])]
     more += [(f"--{name.replace('_', '-')}", told) for name, told in _SWITCHES.items()]
     width = max(len(flag) for flag, _ in [*flags, *more])
-    lines = [f"  {flag:{width}}  {told}" for flag, told in [*more, *flags]]
+    indent = " " * (width + 4)
+    lines = [
+        textwrap.fill(f"  {flag:{width}}  {told}", 100, subsequent_indent=indent) for flag, told in [*more, *flags]
+    ]
     return _HELP + "\n".join(lines) + "\n"
 
 
@@ -147,7 +151,7 @@ def _told(row: Row) -> str:
     if row.default is not None:
         told.append(f"(default: {str(row.default).lower() if row.kind is bool else row.default})")
     if row.until:
-        told.append(f"[only servers before {row.until}]")
+        told.append(f"[Ollama ignores it since {row.until}]")
     return " ".join(told)
 
 

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 from .errors import ServerDown
 
 IDLE_MINUTES = 30
+INSTALL = 'pip install "acagent-nb[embedded]", or in a clone: pip install -e ".[embedded]"'
 EMBEDDED = "embedded server"
 _START_SECONDS = 30  # a loaded machine needs a few to import the server; far more means it hangs
 
@@ -68,7 +69,7 @@ def find(host: str | None = None) -> Host:
     if find_spec("xllamacpp") is None:
         raise ServerDown(
             "No Ollama server answers at http://localhost:11434.",
-            'Start Ollama (or set OLLAMA_HOST), or install the embedded server: pip install "acagent-nb[embedded]"',
+            f"Start Ollama (or set OLLAMA_HOST), or install the embedded server: {INSTALL}",
         )
     return Host(embedded(), EMBEDDED)
 
@@ -84,6 +85,11 @@ def present(host: str | None = None) -> Host | None:
     if _in_container() and answers("http://ollama:11434"):
         return Host("http://ollama:11434", "the container named ollama")
     return None
+
+
+def ended(host: Host) -> bool:
+    """Whether this was the embedded server that this user's programs share, and it has ended by itself or by `stop`."""
+    return host.how == EMBEDDED and not state_file().exists()
 
 
 def base_url(text: str) -> str:

@@ -76,8 +76,10 @@ class LLMMagics(Magics):
 def load(shell: Any) -> None:
     """Register the magics with a shell."""
     shell.register_magics(LLMMagics(shell))
-    if _with_a_body not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.insert(0, _with_a_body)
+    # Not among the clean-ups: IPython runs those also to see whether a cell that is being typed is complete.
+    transforms = shell.input_transformer_manager.line_transforms
+    if _with_a_body not in transforms:
+        transforms.insert(0, _with_a_body)
 
 
 def unload(shell: Any) -> None:
@@ -86,8 +88,9 @@ def unload(shell: Any) -> None:
     if isinstance(getattr(cell_magics.get("llm"), "__self__", None), LLMMagics):
         del cell_magics["llm"]
         del shell.magics_manager.registry[LLMMagics.__name__]
-    if _with_a_body in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(_with_a_body)
+    transforms = shell.input_transformer_manager.line_transforms
+    if _with_a_body in transforms:
+        transforms.remove(_with_a_body)
 
 
 def _with_a_body(lines: list[str]) -> list[str]:

@@ -58,7 +58,7 @@ def _option(kind: type, default: Value | None, help: str, **more: Any) -> Any:
     return field(default=None, metadata={"row": Row(kind, default, help, **more)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Options:
     """Model options by their names on Ollama's wire; `None` means "not sent".
 
@@ -173,6 +173,9 @@ class Options:
     def sent(self) -> dict[str, Value]:
         """Only what was set, as it goes on the wire."""
         return {name: value for name in TABLE if (value := getattr(self, name)) is not None}
+
+    def __repr__(self) -> str:
+        return f"Options({', '.join(f'{name}={value!r}' for name, value in self.sent().items())})"
 
     def __or__(self, other: Options) -> Options:
         """Both together; where both set an option, the right one wins."""

@@ -21,7 +21,7 @@ def tell(*, as_json: bool) -> None:
         return print(
             "The first question starts the embedded one."
             if installed
-            else 'Start Ollama, or install the embedded one: pip install "acagent-nb[embedded]"'
+            else f"Start Ollama, or install the embedded one: {hosts.INSTALL}"
         )
     return _running(host, as_json=as_json)
 

@@ -54,7 +54,7 @@ class _Error(Struct, frozen=True):
 
 _ERROR = msgspec.json.Decoder(_Error)
 
-_PULL = "Leave out pull=False and it is pulled first."
+_PULL = "It is pulled first unless pull=False, or --no-pull, forbids it."
 _LIST = "Client().models() lists those that it has."
 
 _STATUS_HINTS = {
@@ -64,6 +64,7 @@ _STATUS_HINTS = {
 }
 
 _HINTS = (  # what a server's words contain, and the one thing to do
+    ("error was encountered while running", "Ask again; if it happens again, the server's log says more."),
     ("does not support thinking", "Ask without think, or choose a model that thinks."),
     ("server busy", "Try again in a moment."),
     ("memory", "Choose a smaller model, or a smaller num_ctx."),

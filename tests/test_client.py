@@ -117,7 +117,7 @@ def test_nobody_there(ask: Ask) -> None:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ServerDown, match="No server answers") as caught:
             ask(f"127.0.0.1:{taken.getsockname()[1]}")
-    assert "OLLAMA_HOST" in caught.value.hint
+    assert "check the address" in caught.value.hint
 
 
 def test_a_line_that_breaks(ask: Ask) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from acagent_nb import hosts
+from acagent_nb import Client, hosts
 from acagent_nb.errors import ServerDown
 
 from .replay import recorded, replaying
@@ -98,6 +98,25 @@ def test_a_killed_server_is_replaced(own_state: Path) -> None:
         assert not hosts.answers(first) or first == second
     finally:
         hosts.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a test give a user folders of its own")
+def test_a_client_outlives_its_embedded_server(own_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+    if hosts.present() is not None:
+        pytest.skip("a server answers at Ollama's usual address: the embedded one would not be asked")
+    with Client() as client:
+        try:
+            assert client.chat("local_tiny", "What is 3 + 4?", temperature=0).text == "3 + 4 = 7."
+            assert hosts.stop()
+            assert client.chat("local_tiny", "What is 3 + 4?", temperature=0).text == "3 + 4 = 7."
+            _, pid = hosts._read(hosts.state_file()) or ("", 0)
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(ServerDown):
+                client.version()
+            assert client.chat("local_tiny", "What is 3 + 4?", temperature=0).text == "3 + 4 = 7."
+        finally:
+            hosts.stop()
 
 
 def test_a_private_server_ends_with_its_block_and_with_its_owner() -> None:

@@ -117,7 +117,7 @@ def test_one_that_is_not_there_is_missing(do: Do, server: str, method: str, argu
 
 @pytest.mark.parametrize("method", ["show", "delete", "pull"])
 def test_a_cloud_models_name_is_refused(do: Do, method: str) -> None:
-    with replaying() as replay, pytest.raises(BadName, match="cloud"):
+    with replaying() as replay, pytest.raises(BadName, match="talks to local models only"):
         do(replay.url, method, "gpt-4o")
     assert replay.requests == []
 

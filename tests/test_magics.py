@@ -105,7 +105,7 @@ def test_the_answer_is_kept(shell: InteractiveShell, there: Replay) -> None:
         ("local_tiny --system 'Be", BadOption, "The line has a quote without its partner.", ""),
         ("", BadName, "No model is named.", "Name one, for example: %%llm local_tiny"),
         ("local_", BadName, "'' is not a model's name.", ""),
-        ("gpt-4o", BadName, "'gpt-4o' is a cloud model's name", ""),
+        ("gpt-4o", BadName, "'gpt-4o' is no local model's name", ""),
     ],
 )
 def test_a_wrong_line_is_refused_before_anything_is_sent(
@@ -162,9 +162,15 @@ def test_help(shell: InteractiveShell, there: Replay, capsys: pytest.CaptureFixt
 
 def test_the_help_tells_every_flag() -> None:
     told = flags.help()
+    assert max(len(line) for line in told.splitlines()) <= 100
     for name, row in TABLE.items():
         assert f"  --{name.replace('_', '-')} " in told
-        assert row.help in told
+        assert row.help in " ".join(told.split())
+
+
+def test_a_cell_can_be_typed_in_a_terminal(shell: InteractiveShell) -> None:
+    assert shell.check_complete("%%llm local_tiny")[0] == "incomplete"
+    assert shell.check_complete("%%llm local_tiny\nWhy?\n\n")[0] == "complete"
 
 
 def test_reload_and_unload(shell: InteractiveShell) -> None:

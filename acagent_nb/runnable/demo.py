@@ -40,9 +40,7 @@ def demo(out: str | Path = "acagent-nb-demo") -> Path:
         A cell of the notebook failed, or no server could be had.
     """
     if missing := [module for module in _NEEDED if importlib.util.find_spec(module) is None]:
-        raise MissingExtra(
-            f"The demo needs {' and '.join(missing)}.", 'Install what it needs: pip install "acagent-nb[embedded]"'
-        )
+        raise MissingExtra(f"The demo needs {' and '.join(missing)}.", f"Install what it needs: {hosts.INSTALL}")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     executed, page = folder / f"{_NAME}.ipynb", folder / f"{_NAME}.html"

@@ -1,6 +1,6 @@
 """The demo model: one small file in the package, trained from nothing on the corpus beside it.
 
-It answers some hundred questions, and refuses the rest with `FALLBACK`. Loading this module reads two short templates
+It answers a few hundred questions, and refuses the rest with `FALLBACK`. Loading this module reads two short templates
 and imports nothing heavy; training it anew is ``python -m acagent_nb.server.tiny.train``.
 """
 
