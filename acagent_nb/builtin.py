@@ -24,11 +24,14 @@ class BuiltIn:
         Its weights.
     gotmpl
         The file of its chat template for Ollama; it renders what the Jinja template renders.
+    jinja
+        The file of a Jinja template that stands in for the one in the weights; `None` for that one.
     """
 
-    def __init__(self, file: Path, gotmpl: Path) -> None:
+    def __init__(self, file: Path, gotmpl: Path, jinja: Path | None = None) -> None:
         self.file = file
         self._gotmpl = gotmpl
+        self._jinja = jinja
 
     @property
     def digest(self) -> str:
@@ -45,6 +48,11 @@ class BuiltIn:
         return self.file.stat().st_size
 
     @property
+    def jinja(self) -> str:
+        """The template that stands in for the one in the weights; empty if none does."""
+        return self._jinja.read_text(encoding="utf-8") if self._jinja else ""
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """What makes the model out of its uploaded weights, in the words of `/api/create`."""
         return {"files": {self.file.name: self.digest}, "template": self._gotmpl.read_text(encoding="utf-8")}
@@ -52,7 +60,7 @@ class BuiltIn:
 
 _MODELS = {
     "tiny": BuiltIn(_FOLDER / "tiny.gguf", _FOLDER / "chat.gotmpl"),
-    "tiny:skills": BuiltIn(_FOLDER / "tiny.gguf", _FOLDER / "skills.gotmpl"),
+    "tiny:skills": BuiltIn(_FOLDER / "tiny.gguf", _FOLDER / "skills.gotmpl", _FOLDER / "skills.jinja"),
 }
 _BY_KEY = {names.parse(name).key: model for name, model in _MODELS.items()}
 

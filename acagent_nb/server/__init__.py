@@ -41,7 +41,14 @@ Models:
     manifest.py   one of them, and what its layers hold
     making.py     new ones out of others or out of uploaded files
     templates.py  chat templates that come with a request
-    pull.py       the built-in ones into the store
+    pull.py       how they come into the store: the built-in ones from the package, any other by
+    remote.py     a pull from a registry, line by line
+    registry.py   what a registry is asked, and its refusals in Ollama's words
+    fetch.py      one blob's download, shared by all who ask for it
+    transfer.py   its parts, ranges, retries and stalls
+    partial.py    what has come of it so far, kept beside the blob
+    garbage.py    what nobody needs any more
+    layers.py     what is written of one
     gguf.py       what a model file says of itself
     alias.py      further names for them, as long as the server runs
     show.py       models as `tags`, `show` and `ps` tell of them

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from .. import names
+from .. import builtin, names
 from ..errors import LLMError, ServerError
 from ..names import Name
 from . import pull
@@ -45,11 +45,11 @@ class Aliased(Store):
         """
         for alias, text in self._aliases.values():
             name = _plain(alias)
-            if self._real.find(name) is not None or alias.key in pull.built_in():
+            if self._real.find(name) is not None or builtin.find(name):
                 raise LLMError(f"{name!r} can't be an alias: it is a model already.", "Choose another name.")
             if names.parse(text).key in self._aliases:
                 raise LLMError(f"{text!r} is an alias itself.", "Name the model that it stands for.")
-            if self._real.find(text) is None and names.parse(text).key in pull.built_in():
+            if self._real.find(text) is None and builtin.find(text):
                 async for _ in pull.pull(self, text):
                     pass
             if self._real.find(text) is None:

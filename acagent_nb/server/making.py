@@ -15,7 +15,8 @@ from typing import Any
 
 from .. import names
 from ..errors import BadName, ServerError
-from . import gguf, manifest, pull, show, templates
+from . import gguf, manifest, pull, templates
+from . import layers as written
 from .garbage import remove_unused
 from .manifest import Model, file_name
 from .partial import writing
@@ -100,15 +101,9 @@ async def _parts(
 
 def _write(store: Store, text: str, layers: list[dict[str, Any]], config: dict[str, Any]) -> None:
     """Let the model appear, and remove what only the one that it replaces has needed."""
-    made = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": config,
-        "layers": layers,
-    }
     old = store.find(text)
     with writing(store.manifests):
-        store.write(old.name if old else names.parse(text), json.dumps(made, separators=(",", ":")).encode())
+        store.write(old.name if old else names.parse(text), written.manifest(layers, config))
     if old is not None:
         before = {layer.digest for layer in (*old.layers, old.config)}
         remove_unused(store, before - {layer["digest"] for layer in (*layers, config)})
@@ -155,7 +150,7 @@ def _of_file(store: Store, digest: str, *, adapter: bool = False) -> dict[str, A
         media = manifest.PROJECTOR
     if adapter and media != manifest.ADAPTER:
         raise ServerError("the file of an adapter says that it is something else", status=400)
-    return _entry(media, digest, path.stat().st_size)
+    return written.entry(media, digest, path.stat().st_size)
 
 
 def _kept(
@@ -168,10 +163,10 @@ def _kept(
     with writing(store.blobs):
         for media, data in own:
             there = store.has("sha256:" + hashlib.sha256(data).hexdigest())
-            layers.append(_entry(media, store.keep(data), len(data)))
+            layers.append(written.entry(media, store.keep(data), len(data)))
             statuses.append(f"{'using existing' if there else 'creating new'} layer {layers[-1]['digest']}")
         data = _config(store, layers, base, asked)
-        config = _entry(manifest.CONFIG, store.keep(data), len(data))
+        config = written.entry(manifest.CONFIG, store.keep(data), len(data))
     if any(media == manifest.TEMPLATE for media, _ in own):
         statuses.append(GO_TEMPLATE + _effective(store, layers))
     return layers, config, statuses
@@ -212,20 +207,10 @@ def _config(store: Store, layers: list[dict[str, Any]], base: Model | None, aske
             raise ServerError(f"the config layer of {base.name.short} is damaged") from None
     else:
         weights = next(layer["digest"] for layer in layers if layer["mediaType"] == manifest.WEIGHTS)
-        header = gguf.read(store.blobs / file_name(weights))
-        config = {
-            "model_format": "gguf",
-            "model_family": header.architecture,
-            "model_families": [header.architecture],
-            "model_type": show.human(header.parameters),
-            "file_type": header.quantization,
-            "architecture": "amd64",
-            "os": "linux",
-        }
+        config = written.about(store.blobs / file_name(weights))
     if requires := asked.get("requires"):
         config["requires"] = requires
-    config["rootfs"] = {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}
-    return json.dumps(config, separators=(",", ":")).encode()
+    return written.config(config, layers)
 
 
 def _effective(store: Store, layers: list[dict[str, Any]]) -> str:
@@ -239,11 +224,7 @@ def _effective(store: Store, layers: list[dict[str, Any]]) -> str:
 
 def _named(base: Model, media: str, digest: str, size: int) -> dict[str, Any]:
     origin = {"from": base.name.short} if media == manifest.WEIGHTS else {}
-    return _entry(media, digest, size) | origin
-
-
-def _entry(media: str, digest: str, size: int) -> dict[str, Any]:
-    return {"mediaType": media, "digest": digest, "size": size}
+    return written.entry(media, digest, size) | origin
 
 
 def _json(value: Any) -> bytes:
