@@ -71,19 +71,13 @@ class _Part(Struct, frozen=True):
     tool_calls: list[_Call] | None = None
 
 
-class _Chunk(Struct, frozen=True):
+class _Chunk(Stats, frozen=True):
     """A line of a chat's stream; every metric may be missing."""
 
     message: _Part = _Part()
     done: bool = False
     done_reason: str = ""
     error: str = ""
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    total_duration: int | None = None
-    load_duration: int | None = None
-    prompt_eval_duration: int | None = None
-    eval_duration: int | None = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
