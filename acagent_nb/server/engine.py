@@ -113,7 +113,7 @@ class Engine:
         if len(self._waiting) >= self.limits.queue:
             raise ServerError("server busy, please try again.  maximum pending requests exceeded", status=503)
         need = memory.need(model.header, load)
-        if error := self._too_big(need):  # before anything is ended for it
+        if error := self._too_big(need, self._free()):  # before anything is ended for it
             raise error
         told: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         waiting = Waiting(model, load, need, keep_alive, told)
@@ -152,12 +152,17 @@ class Engine:
     def _load(self, waiting: Waiting) -> bool:
         """Begin to load a model, or to make room for it; whether there was room (or never will be)."""
         places = self._places.values()
-        if len(places) < self.limits.models and waiting.need <= self._free():
+        try:
+            free = self._free()
+        except ServerError as fault:  # nobody may wait for ever
+            self._refuse(waiting, fault)
+            return True
+        if len(places) < self.limits.models and waiting.need <= free:
             place = Place(waiting.model, waiting.load, waiting.need, self.keep_alive, self._look, self._expire)
             self._places[waiting.model.digest] = place
             self._do(self._start(place))
             return True
-        if error := self._too_big(waiting.need):
+        if error := self._too_big(waiting.need, free):
             self._refuse(waiting, error)
             return True
         if not any(place.ending for place in places):
@@ -170,13 +175,16 @@ class Engine:
 
     def _free(self) -> int:
         """Bytes that are available beside what is loaded and being loaded."""
-        return memory.available(self.limits.memory, ((place.need, place.pid) for place in self._places.values()))
+        try:
+            return memory.available(self.limits.memory, ((place.need, place.pid) for place in self._places.values()))
+        except OSError as fault:  # no file handle is left to ask the system with
+            raise ServerError(f"unable to load model: {fault}") from fault
 
-    def _too_big(self, need: int) -> ServerError | None:
+    def _too_big(self, need: int, free: int) -> ServerError | None:
         """The refusal of what would not fit even if nothing else were loaded."""
         if any(place.child is None for place in self._places.values()):
             return None  # what is being loaded counts twice: wait and see
-        most = self._free() + sum(place.need for place in self._places.values())
+        most = free + sum(place.need for place in self._places.values())
         told = f"({memory.human(need)}) than is available ({memory.human(most)})"
         return ServerError(f"model requires more system memory {told}") if need > most else None
 
