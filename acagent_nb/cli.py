@@ -118,6 +118,14 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folder of the models, in Ollama's layout (default: OLLAMA_MODELS, else the user's data folder)",
     )
     command.add_argument(
+        "--ollama-models",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        help="use the models in the folder of an Ollama, too, which is only read (default: where Ollama keeps them, "
+        "~/.ollama/models or /usr/share/ollama/.ollama/models)",
+    )
+    command.add_argument(
         "--idle", type=float, metavar="MINUTES", help="end after so many minutes without a request (default: never)"
     )
     command.add_argument(
@@ -155,6 +163,7 @@ def _serve(given: argparse.Namespace) -> None:
         raise MissingExtra("The embedded server is not installed.", f"Install it: {hosts.INSTALL}")
     from .server.alias import parse
     from .server.run import serve
+    from .server.store import ollamas
 
     return serve(
         host=given.host,
@@ -165,6 +174,7 @@ def _serve(given: argparse.Namespace) -> None:
         follow_stdin=given.follow_stdin,
         aliases=dict(parse(text) for text in given.alias),
         memory=None if given.memory is None else given.memory << 20,
+        behind=None if given.ollama_models is None else ollamas(given.ollama_models),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,23 @@ def test_two_names_share_a_child(own: Server) -> None:
         own.chat(model=model, options={"num_predict": 1})
     assert own.children == before
     assert "gpt-4o-mini:latest" in own.loaded()  # the name that was used last
+
+
+def test_to_pull_it_is_to_pull_its_model_which_is_here(own: Server) -> None:
+    """No registry is asked: there, gpt-4o-mini is unknown, and tests have no network."""
+    told = [
+        [json.loads(line) for line in own.client.post("/api/pull", json={"model": name}).iter_lines()]
+        for name in ("tiny", "GPT-4o-mini")
+    ]
+    assert told[0] == told[1]
+    assert told[1][-1] == {"status": "success"}
+
+
+def test_its_model_can_be_pulled_again_by_its_name(own: Server) -> None:
+    own.client.request("DELETE", "/api/delete", json={"model": "tiny:skills"}).raise_for_status()
+    assert "not found" in own.chat(model="gpt-4o")["error"]
+    assert own.client.post("/api/pull", json={"model": "gpt-4o", "stream": False}).json() == {"status": "success"}
+    assert own.chat(model="gpt-4o", options={"num_predict": 1})["done"] is True
 
 
 def test_nobody_can_change_it_and_its_copy_is_real(own: Server) -> None:

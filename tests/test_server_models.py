@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -12,6 +13,9 @@ import httpx
 import pytest
 
 from acagent_nb import hosts
+from acagent_nb.errors import ServerError
+from acagent_nb.server import pull
+from acagent_nb.server.store import Store
 
 from .serving import Server, serving, soon
 from .test_server_recorded import recorded, shape
@@ -48,6 +52,29 @@ def _pulled_with(lines: int) -> list[list[object]]:
     """The recorded second pull, with as many layers as ours has."""
     told = recorded()["pull_again"]["lines"]
     return [*told[: lines - 3], *told[-3:]]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_blob_that_goes_while_it_is_pulled_is_copied_once_more(tmp_path: Path, times: int) -> None:
+    """Another model's end takes it: the name is written last, and until then nobody is known to need the blob."""
+    store = Store(tmp_path)
+
+    async def pulled() -> list[str]:
+        statuses: list[str] = []
+        async for line in pull.pull(store, "tiny"):
+            statuses.append(line["status"])
+            if line["status"] == "writing manifest" and statuses.count("writing manifest") <= times:
+                for blob in store.blobs.iterdir():
+                    blob.unlink()
+        return statuses
+
+    if times == 1:
+        assert asyncio.run(pulled())[-1] == "success"
+        assert store.find("tiny") is not None
+    else:
+        with pytest.raises(ServerError, match="must be downloaded again"):
+            asyncio.run(pulled())
+        assert store.models() == []
 
 
 def test_what_can_not_be_pulled_is_said(api: httpx.Client) -> None:

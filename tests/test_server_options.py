@@ -54,6 +54,7 @@ def test_every_option_is_taken(own: Server) -> None:
         {"temperature": -5},
         {"top_p": 7},
         {"top_k": 1.9},
+        {"num_batch": 2},
         {"repeat_last_n": -1},
         {"num_predict": -2},
         {"num_keep": -9},

@@ -157,6 +157,13 @@ def test_num_thread_is_how_many_threads_work(own: Server) -> None:
     assert many - few == 4
 
 
+def test_more_threads_than_the_machine_could_ever_use_are_not_started(own: Server) -> None:
+    most = 4 * (os.cpu_count() or 1)
+    threads = {loaded(own, num_thread=number).num_threads() for number in (most, most + 1, 10**9)}
+    assert len(threads) == 1
+    assert own.chat(options={"num_thread": 10**9, "num_predict": 2})["done"] is True
+
+
 def test_threads_are_the_cores_but_one_for_tiny_weights(own: Server, tmp_path: Path) -> None:
     assert loaded(own).num_threads() == loaded(own, num_thread=1).num_threads()
     weights = tmp_path / "weights"

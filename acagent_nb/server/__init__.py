@@ -37,7 +37,7 @@ The engine:
 
 Models:
 
-    store.py      where they lie (Ollama's own layout)
+    store.py      where they lie (Ollama's own layout), and an Ollama's folder behind that, which is only read
     manifest.py   one of them, and what its layers hold
     making.py     new ones out of others or out of uploaded files
     templates.py  chat templates that come with a request

@@ -11,7 +11,8 @@ from .. import builtin, names
 from ..errors import LLMError, ServerError
 from ..names import Name
 from . import pull
-from .store import Model, Store
+from .manifest import Model
+from .store import Store
 
 
 class Aliased(Store):
@@ -19,7 +20,7 @@ class Aliased(Store):
 
     Parameters
     ----------
-    folder
+    folder, behind
         See `Store`.
     aliases
         The model for each second name.
@@ -30,9 +31,9 @@ class Aliased(Store):
         One of them is no name.
     """
 
-    def __init__(self, folder: str | Path | None, aliases: Mapping[str, str]) -> None:
-        super().__init__(folder)
-        self._real = Store(folder)
+    def __init__(self, folder: str | Path | None, aliases: Mapping[str, str], behind: str | Path | None = None) -> None:
+        super().__init__(folder, behind)
+        self._real = Store(folder, behind)
         self._aliases = {names.parse(alias).key: (names.parse(alias), model) for alias, model in aliases.items()}
 
     async def prepare(self) -> None:
@@ -72,11 +73,14 @@ class Aliased(Store):
         model = self._real.find(target)
         return _renamed(model, alias) if model is not None else None
 
+    def stands_for(self, text: str) -> str:
+        """See `Store.stands_for`."""
+        return self._aliases.get(names.parse(text).key, (None, ""))[1]
+
     def copy(self, source: Model, to: str) -> None:
         """Give a model a second name that lasts."""
-        if alias := self._aliases.get(source.name.key):
-            source = self._real.find(alias[1]) or source
-        super().copy(source, to)
+        self._refuse(names.parse(to))
+        self._real.copy(source, to)
 
     def write(self, name: Name, manifest: bytes) -> None:
         """Make a model appear, see `Store.write`; `ServerError` if the name is an alias."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import ServerError
 from . import absent, ask, body, durations, talk, turns
@@ -29,7 +29,7 @@ from .v1 import OpenAI
 EQUALS = "0.32.15"  # the version of Ollama whose API this is
 
 
-def create(store: Store, engine: Engine, *, loopback: bool = True) -> Starlette:
+def create(store: Store, engine: Engine, *, loopback: bool = True) -> ASGIApp:
     """The application.
 
     Parameters
@@ -68,16 +68,27 @@ def create(store: Store, engine: Engine, *, loopback: bool = True) -> Starlette:
         ("POST", "/v1/embeddings", embeds.openai),
     ]
     routes += [(method, path, absent.answerer(path, said)) for (method, path), said in absent.ROUTES.items()]
+    answerers = [(method, path, Route(answer)) for method, path, answer in routes]
     app = Starlette(
         routes=[
-            *(Path(path, Route(answer), methods=[method]) for method, path, answer in routes),
+            *(Path(path, route, methods=[method]) for method, path, route in answerers),
             Path("/api/blobs/{digest}", Upload(store), methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, loopback=loopback)],
         exception_handlers={HTTPException: _unknown},
     )
     app.router.redirect_slashes = False
-    return app
+    return Guard(_Fixed({(method, path): route for method, path, route in answerers}, app), loopback=loopback)
+
+
+class _Fixed:
+    """Finds by a table who answers a fixed path; Starlette, which looks through its list in layers, does the rest."""
+
+    def __init__(self, table: dict[tuple[str, str], Route], rest: ASGIApp) -> None:
+        self.table = table
+        self.rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.table.get((scope["method"], scope["path"]), self.rest)(scope, receive, send)
 
 
 class Api:

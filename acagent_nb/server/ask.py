@@ -105,14 +105,15 @@ def generate(model: Model, request: dict[str, Any]) -> Asked:
 def loading(model: Model, options: dict[str, Any], *, shift: bool = True) -> tuple[dict[str, Any], Load]:
     """All options of a request, and what a child must be started with for them."""
     values = settings.layered(model.parameters, options)
-    trained = model.header.of("context_length", 0)
+    header = model.header
+    trained = header.of("context_length", 0)
     if not trained:  # the engine would load it, and die at the first question
         raise ServerError("unable to load model: its file does not say for how long a context it was trained")
     load = settings.load(
         values,
         str(model.weights),
         trained,
-        embeds="embedding" in show.capabilities(model),
+        embeds=show.embeds(header),
         alias=model.digest,  # told to nobody: names come and go while the child stays
         template=model.template,
         projector=str(model.projector or ""),

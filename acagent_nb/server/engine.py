@@ -113,8 +113,8 @@ class Engine:
         if len(self._waiting) >= self.limits.queue:
             raise ServerError("server busy, please try again.  maximum pending requests exceeded", status=503)
         need = memory.need(model.header, load)
-        if error := self._too_big(need, self._free()):  # before anything is ended for it
-            raise error
+        if model.digest in self._places and (error := self._too_big(need, self._free())):
+            raise error  # before the child that is there is ended for it; else `_load` looks when its turn comes
         told: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         waiting = Waiting(model, load, need, keep_alive, told)
         self._waiting.append(waiting)

@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 from filelock import FileLock, Timeout
 
 from ..errors import ServerError
+from .manifest import Layer
 from .partial import Partial, writing
 from .registry import Registry
-from .store import Layer, Store
+from .store import Store
 from .transfer import How, in_thread, transfer
 
 _STRETCH = 16 << 20  # bytes to hash before looking whether anybody still wants it

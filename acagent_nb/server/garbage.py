@@ -35,7 +35,7 @@ def sweep(store: Store) -> list[Path]:
     if _forbidden() or not store.folder.is_dir():
         return []
     removed = [path for path in store.folder.glob(".writing-*") if _rests([path]) and _remove(path)]
-    with suppress(OSError), store._locked():  # a folder that is not ours to write to; no name may appear meanwhile
+    with suppress(OSError), store.locked():  # a folder that is not ours to write to; no name may appear meanwhile
         needed = _needed(store)
         for name, paths in _blobs(store).items():
             wanted = needed is None or name in needed
@@ -53,7 +53,7 @@ def remove_unused(store: Store, digests: Iterable[str]) -> list[Path]:
     if not names or _forbidden():
         return []
     removed = []
-    with store._locked():
+    with store.locked():
         needed = _needed(store)
         for name in names - needed if needed is not None else ():
             with _alone(store, name) as alone:
@@ -104,7 +104,7 @@ def _blobs(store: Store) -> dict[str, list[Path]]:
 def _rests(paths: list[Path]) -> bool:
     """Whether none of them was written to for an hour; one that has gone was."""
     try:
-        return all(time.time() - path.stat().st_mtime > _REST for path in paths)
+        return all(time.time() - path.lstat().st_mtime > _REST for path in paths)
     except OSError:
         return False
 

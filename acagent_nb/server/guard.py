@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -69,6 +70,7 @@ class Guard:
         await self.app(scope, receive, allowed)
 
 
+@lru_cache(maxsize=64)  # every request of a client has the same one
 def host_allowed(host: str) -> bool:
     """Whether a `Host` header names this machine."""
     try:

@@ -101,6 +101,11 @@ class Answer:
         self._arguments: list[str] = []
         self._calls = 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether all that belongs to the answer has come; the rest is the engine's way to say goodbye."""
+        return bool(self.done_reason) and self.timings is not None
+
     def read(self, data: bytes) -> list[Piece]:
         """The pieces in what has come; a line that is not whole yet waits for its end.
 

@@ -7,7 +7,7 @@ and whoever reads gets all the bytes that have come since it last read, in one p
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -94,8 +94,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open."""
-        assert isinstance(transport, asyncio.Transport)  # what create_connection gives for a stream socket
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # it is one by its methods, whichever loop runs
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""

@@ -83,6 +83,7 @@ async def _parts(
         base = store.find(source)
         if base is None:  # taken away the moment it was here
             raise ServerError(f"model '{source}' not found", status=404)
+        await asyncio.to_thread(store.borrow, base)
         layers += [_named(base, *layer) for layer in base.layers]
     elif "files" in asked:
         if not asked["files"]:

@@ -61,6 +61,8 @@ class Model:
         In the manifest's order; `config` is not among them.
     parent
         The name of the model that it was created from; empty if there is none.
+    manifest, blobs
+        Where these lie.
     """
 
     def __init__(self, name: Name, manifest: Path, blobs: Path, changed: int) -> None:
@@ -72,7 +74,7 @@ class Model:
         self.layers = [Layer.read(each) for each in told["layers"]]
         self.config = Layer.read(told["config"])
         self.parent = next((str(each.get("from", "")) for each in told["layers"] if each["mediaType"] == WEIGHTS), "")
-        self._blobs = blobs
+        self.manifest, self.blobs = manifest, blobs
 
     @property
     def size(self) -> int:
@@ -127,7 +129,7 @@ class Model:
 
     def paths(self, media: str) -> list[Path]:
         """Where the layers of a media type lie."""
-        return [self._blobs / file_name(layer.digest) for layer in self.layers if layer.media == media]
+        return [self.blobs / file_name(layer.digest) for layer in self.layers if layer.media == media]
 
     def path(self, media: str) -> Path | None:
         """Where the first of them lies."""

@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ServerError
-from .store import Layer, Store, _sync_folder
+from .manifest import Layer
+from .store import Store, sync_folder
 
 _NOTE = re.compile(r"-partial-(\d+)")
 
@@ -153,7 +154,7 @@ class Partial:
         with self.path.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(self.path, self.blob)
-        _sync_folder(self.blob.parent)
+        sync_folder(self.blob.parent)
         for note in self._notes():
             note.unlink(missing_ok=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import re
 import shutil
@@ -14,9 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped, unused-ignore]  # its types are a package of their own
 from msgspec.structs import asdict
 
 from ..errors import ServerError
@@ -24,6 +25,7 @@ from .line import Address, Line, ask
 from .settings import Load
 
 _LAST_WORDS = 8192  # bytes of a child's messages that are kept
+_LOOK = 0.5  # seconds between two looks at a child that loads
 _PACKAGES = Path(__file__).parents[2]  # where `acagent_nb` can be imported from
 
 
@@ -48,6 +50,7 @@ class Child:
         self._folder = folder
         self._address = Address()
         self._said = bytearray()
+        self._heard = 0
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -59,12 +62,12 @@ class Child:
         load
             What it is started with.
         seconds
-            How long that may take.
+            How long it may do nothing meanwhile.
 
         Raises
         ------
         ServerError
-            Status 500: it ended instead, or took too long; the text gives the reason.
+            Status 500: it ended instead, or stood still; the text gives the reason.
         """
         folder, path = _socket()
         process = await asyncio.create_subprocess_exec(
@@ -79,16 +82,35 @@ class Child:
         )
         child = cls(load, process, folder)
         try:
-            await asyncio.wait_for(child._greet(path), None if math.isinf(seconds) else seconds)
-        except asyncio.TimeoutError:
-            await child.end()
-            raise ServerError(
-                f"timed out waiting for llama-server to start - it may take {seconds:g} s (OLLAMA_LOAD_TIMEOUT)"
-            ) from None
+            await child._greeted(path, seconds)
         except BaseException:  # a cancelled start must not leave a process behind
             await child.end()
             raise
         return child
+
+    async def _greeted(self, path: str, seconds: float) -> None:
+        """Wait until it answers, as long as it says something or uses the processor in every so many seconds."""
+        greeting = asyncio.ensure_future(self._greet(path))
+        progress, since = self._progress(), time.monotonic()
+        try:
+            while not (await asyncio.wait({greeting}, timeout=min(seconds, _LOOK)))[0]:
+                if (now := self._progress()) != progress:
+                    progress, since = now, time.monotonic()
+                elif time.monotonic() - since >= seconds:
+                    raise ServerError(
+                        f"timed out waiting for llama-server to start - it has done nothing for {seconds:g} s "
+                        "(OLLAMA_LOAD_TIMEOUT)"
+                    )
+            await greeting
+        finally:
+            greeting.cancel()
+
+    def _progress(self) -> tuple[float, ...]:
+        """What grows while it loads: bytes that it has said, and seconds of the processor's time."""
+        try:
+            return (self._heard, *psutil.Process(self.pid).cpu_times()[:2])
+        except psutil.Error:  # it has just ended, which is told elsewhere
+            return ()
 
     async def _greet(self, path: str) -> None:
         assert self._process.stdin is not None  # it is a pipe,
@@ -148,6 +170,7 @@ class Child:
         """Keep the last of what the child says; a pipe that nobody reads would stop it."""
         assert self._process.stderr is not None  # it is a pipe
         while data := await self._process.stderr.read(4096):
+            self._heard += len(data)
             self._said += data
             del self._said[:-_LAST_WORDS]
 

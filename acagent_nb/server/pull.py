@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from .. import builtin, names
 from ..errors import ServerError
 from . import layers, remote
-from .manifest import CONFIG, JINJA, WEIGHTS
+from .manifest import CONFIG, JINJA, WEIGHTS, Model
 from .store import Store
 
 _STEP = 192 * 1024  # bytes between two progress lines: a few lines for the tiny model
@@ -41,6 +41,12 @@ async def pull(store: Store, text: str, insecure: bool = False) -> AsyncGenerato
     ServerError
         The registry does not have it or does not answer, or the download failed.
     """
+    target = store.stands_for(text)
+    if target and (there := store.find(target)):
+        for line in _complete(there):
+            yield line
+        return
+    text = target or text
     model = builtin.find(text)
     if model is None:
         async with aclosing(remote.pull(store, text, insecure)) as lines:
@@ -49,20 +55,35 @@ async def pull(store: Store, text: str, insecure: bool = False) -> AsyncGenerato
         return
     yield {"status": "pulling manifest"}
     weights = await asyncio.to_thread(getattr, model, "digest")  # it reads the whole file
-    async for line in _copied(store, model.file, weights):
-        yield line
-    kept = [layers.entry(WEIGHTS, weights, model.size)]
-    if template := model.jinja.encode():
-        kept.append(layers.entry(JINJA, store.keep(template), len(template)))
-    data = layers.config(layers.about(model.file), kept)
-    config = layers.entry(CONFIG, store.keep(data), len(data))
-    for entry in (*kept[1:], config):
-        yield _line(entry["digest"], entry["size"], entry["size"])
-    yield {"status": "verifying sha256 digest"}
-    yield {"status": "writing manifest"}
-    old = store.find(text)
-    store.write(old.name if old else names.parse(text), layers.manifest(kept, config))
+    for again in (True, False):
+        async for line in _copied(store, model.file, weights):
+            yield line
+        kept = [layers.entry(WEIGHTS, weights, model.size)]
+        if template := model.jinja.encode():
+            kept.append(layers.entry(JINJA, store.keep(template), len(template)))
+        data = layers.config(layers.about(model.file), kept)
+        config = layers.entry(CONFIG, store.keep(data), len(data))
+        for entry in (*kept[1:], config):
+            yield _line(entry["digest"], entry["size"], entry["size"])
+        yield {"status": "verifying sha256 digest"}
+        yield {"status": "writing manifest"}
+        old = store.find(text)
+        try:
+            store.write(old.name if old else names.parse(text), layers.manifest(kept, config))
+            break
+        except ServerError:  # a blob may have gone with a model that was deleted meanwhile
+            if not again or all(store.has(entry["digest"]) for entry in (*kept, config)):
+                raise
     yield {"status": "success"}
+
+
+def _complete(model: Model) -> Iterator[dict[str, Any]]:
+    """The lines of a pull that finds everything here."""
+    yield {"status": "pulling manifest"}
+    for layer in (*model.layers, model.config):
+        yield _line(layer.digest, layer.size, layer.size)
+    for status in ("verifying sha256 digest", "writing manifest", "success"):
+        yield {"status": status}
 
 
 async def _copied(store: Store, file: Path, digest: str) -> AsyncIterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ import httpx
 
 from ..errors import ServerError
 from ..names import Name
-from .store import Layer
+from .manifest import Layer
 
 _ACCEPT = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 _TENSOR = "application/vnd.ollama.image.tensor"

@@ -11,9 +11,10 @@ from .. import names
 from ..errors import ServerError
 from .fetch import Download, holding, under_way
 from .garbage import remove_unused
+from .manifest import Layer
 from .partial import Partial, check_room, is_there, writing
 from .registry import Registry
-from .store import Layer, Store
+from .store import Store
 from .transfer import How
 
 _ROUNDS = 3  # a layer may be deleted with another model while the next one is downloaded

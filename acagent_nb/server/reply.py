@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import BadName, ServerError
-from .talk import error_line
+from .talk import Last, error_line
 
 JSON, BARE_JSON = "application/json; charset=utf-8", "application/json"
 LINES = "application/x-ndjson"
+_NOTHING_MORE = Last()
 _LARGEST = 256 << 20  # bytes of a request's body: some hundred images; blobs come by another way
 
 
@@ -62,19 +63,19 @@ class Stream:
         """Answer one request."""
         async with contextlib.aclosing(self.pieces) as pieces:
             try:
-                first = await anext(pieces, b"")
+                piece = await anext(pieces, _NOTHING_MORE)
             except Exception as fault:  # here as in `Route`
                 await refusal(_said(fault), self.error_type)(scope, receive, send)
                 return
             headers = [(b"content-type", self.content_type.encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": first, "more_body": True})
             try:
-                async for piece in pieces:
+                while not isinstance(piece, Last):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    piece = await anext(pieces, _NOTHING_MORE)
             except Exception as fault:  # here, too
-                await send({"type": "http.response.body", "body": error_line(_said(fault)), "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+                piece = Last(error_line(_said(fault)))
+            await send({"type": "http.response.body", "body": piece})
 
 
 Answerer = Callable[[Request], Awaitable[Any]]
@@ -103,18 +104,15 @@ class Route:
         except ServerError as error:
             await refusal(error)(scope, receive, send)
             return
-        work = asyncio.ensure_future(self._answer(request, scope, receive, send))
-        gone = asyncio.ensure_future(_gone(receive))
+        work = asyncio.current_task()
+        assert work is not None  # the server runs each request in a task
+        watch = asyncio.ensure_future(_leaving(receive, work))
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            await self._answer(request, scope, receive, send)
         except asyncio.CancelledError:
-            pass  # the server ends and cancels what is left: nobody is there to hear more of it
+            pass  # the client has left, or the server ends: nobody is there to hear more of it
         finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            watch.cancel()
 
     async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -151,7 +149,8 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has closed its connection."""
+async def _leaving(receive: Receive, work: asyncio.Task[Any]) -> None:
+    """Wait until the client has closed its connection, and end the work for it."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    work.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import ipaddress
 import json
 import os
@@ -44,6 +45,7 @@ def serve(
     follow_stdin: bool = False,
     aliases: Mapping[str, str] | None = None,
     memory: int | None = None,
+    behind: str | Path | None = None,
 ) -> None:
     """Answer Ollama's API until told to end.
 
@@ -63,6 +65,8 @@ def serve(
         Models by further names that they answer to, see `Aliased`.
     memory
         Bytes that all models may take together; `None` for what the machine has.
+    behind
+        The folder of an Ollama, whose models are used where they lie, see `Store`.
 
     Raises
     ------
@@ -79,19 +83,20 @@ def serve(
             file=sys.stderr,
         )
     engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")), Limits.from_environment(memory))
-    models = Aliased(store, aliases or {})
+    models = Aliased(store, aliases or {}, behind)
     asyncio.run(models.prepare())
     sweep(models)
     watch = _Watch(create(models, engine, loopback=loopback))
     config = uvicorn.Config(
         watch,
         http=Http,
-        loop="asyncio",
+        loop="auto",  # uvloop where it is installed
         ws="none",
         lifespan="off",
         log_config=None,  # nothing of a request is ever logged
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks where a client is
         timeout_graceful_shutdown=_GRACE,
     )
     _Server(config, watch, engine, url, Path(state) if state else None, idle, follow_stdin).run(sockets=[sock])
@@ -116,6 +121,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         print(f"listening on {self.url}", file=sys.stderr, flush=True)
         if self.state is not None:
             _write(self.state, {"url": self.url, "pid": os.getpid(), "version": EQUALS})

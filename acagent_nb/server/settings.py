@@ -21,8 +21,7 @@ from ..options import TABLE, Value
 from .durations import from_environment
 
 # Dropped by Ollama, but not by llama.cpp; all other dropped ones are ignored whatever they hold, as Ollama does.
-_STILL_WORK = {"mirostat", "mirostat_eta", "mirostat_tau", "numa", "use_mlock"}
-KNOWN = {name: row for name, row in TABLE.items() if row.until is None or name in _STILL_WORK}
+KNOWN = {name: row for name, row in TABLE.items() if row.until is None or row.embedded}
 
 _WORDS = {int: "integer", float: "float32", bool: "boolean", list: "array"}  # for Ollama's error texts
 _ONE_THREAD = 32 << 20  # bytes of weights below which one thread is the fastest
@@ -88,7 +87,7 @@ class Limits(NamedTuple):
     queue
         How many requests may wait for a load.
     load_seconds
-        How long a load may take; for ever if it is infinite.
+        How long a load may go on without any progress; for ever if it is infinite.
     memory
         Bytes; `None` for what the machine has.
     """
@@ -162,14 +161,16 @@ def load(values: Mapping[str, Any], weights: str, trained: int, *, embeds: bool,
         Further fields of `Load`.
     """
     num_ctx = context(values, trained)
-    batch = min(2048, num_ctx) if embeds else max(1, int(values["num_batch"]))
+    slots = positive("OLLAMA_NUM_PARALLEL", 4)
+    # The engine ends at a batch that has not a token for each slot.
+    batch = min(2048, num_ctx) if embeds else max(slots, int(values["num_batch"]))
     return Load(
         weights=weights,
         num_ctx=num_ctx,
-        slots=positive("OLLAMA_NUM_PARALLEL", 4),
+        slots=slots,
         num_batch=batch,
         num_gpu=max(-1, int(values["num_gpu"])),
-        num_thread=int(values["num_thread"]) if int(values["num_thread"]) > 0 else _threads(weights),
+        num_thread=min(int(values["num_thread"]), _most_threads()) if values["num_thread"] > 0 else _threads(weights),
         main_gpu=values.get("main_gpu"),
         use_mmap=values.get("use_mmap"),
         use_mlock=bool(values["use_mlock"]),
@@ -202,6 +203,11 @@ def _threads(weights: str) -> int:
     With all cores a 1 MB model on a busy machine took 0.4 s a token, spinning at its barriers; with one 0.3 ms.
     """
     return 1 if os.path.getsize(weights) < _ONE_THREAD else cores()
+
+
+def _most_threads() -> int:
+    """More are never faster, and so many more that the system refuses them would end the child."""
+    return 4 * (os.cpu_count() or 1)
 
 
 def cores() -> int:

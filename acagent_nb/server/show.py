@@ -21,7 +21,7 @@ def template(model: Model) -> str:
 def capabilities(model: Model) -> list[str]:
     """What a model can do, by what its file and its template say."""
     header = model.header
-    if header.of("pooling_type") is not None:
+    if embeds(header):
         return ["embedding"]
     jinja = template(model)
     found = {
@@ -32,6 +32,11 @@ def capabilities(model: Model) -> list[str]:
         "thinking": "enable_thinking" in jinja or "<think>" in jinja,
     }
     return [name for name, can in found.items() if can]
+
+
+def embeds(header: Gguf) -> bool:
+    """Whether a model makes vectors of texts, and no answers."""
+    return header.of("pooling_type") is not None
 
 
 def tag(model: Model) -> dict[str, Any]:

@@ -5,6 +5,8 @@
 
 A name appears only when all it needs is there: blobs first, the manifest last, each written under
 another name, synced and then renamed.
+
+Behind a store there may be the folder of an Ollama, which is only read: its models are used where they lie.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -22,38 +24,45 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from .. import names
-from ..errors import BadName, ServerError
+from ..errors import BadName, LLMError, ServerError
 from ..names import Name
-from .manifest import JINJA, WEIGHTS, Layer, Model, file_name
-
-__all__ = ["JINJA", "WEIGHTS", "Layer", "Model", "Store", "file_name", "refuse_bad"]
+from .manifest import Model, file_name
 
 _NO_MANIFEST = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading a strange file can raise
 
 
 class Store:
-    """All models of one folder.
+    """All models of one folder, and of the one behind it whose names are free.
 
     Parameters
     ----------
     folder
         Where; else `OLLAMA_MODELS`, else the user's data folder.
+    behind
+        A second folder, in which nothing is ever written or deleted.
+
+    Raises
+    ------
+    LLMError
+        Both are the same folder.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None, behind: str | Path | None = None) -> None:
         self.folder = Path(folder or os.environ.get("OLLAMA_MODELS") or _data_folder()).expanduser().absolute()
+        self.behind = Store(behind) if behind else None
+        if self.behind and self.behind.folder.resolve() == self.folder.resolve():
+            raise LLMError(
+                f"{self.folder} can't be the server's own folder and one that is only read.",
+                "Leave --ollama-models out, or name another folder with --models.",
+            )
         self.blobs = self.folder / "blobs"
         self.manifests = self.folder / "manifests"
 
     def models(self) -> list[Model]:
         """Every model that can be read, the newest first."""
-        found = []
-        for path in self.manifests.glob("*/*/*/*"):
-            name = Name(*path.relative_to(self.manifests).parts)
-            try:
-                found.append(_model(name, path, self.blobs, path.stat().st_mtime_ns))
-            except _NO_MANIFEST:
-                continue  # a file that is no manifest, or is just being removed
+        found = self._own()
+        taken = {model.name.key for model in found}
+        found += [model for model in self.behind.models() if model.name.key not in taken] if self.behind else []
         return sorted(found, key=lambda model: (-model.changed, model.name.key))
 
     def find(self, text: str) -> Model | None:
@@ -69,16 +78,34 @@ class Store:
         try:
             return _model(name, path, self.blobs, path.stat().st_mtime_ns)
         except _NO_MANIFEST:
-            return next((model for model in self.models() if model.name.key == name.key), None)
+            own = next((model for model in self._own() if model.name.key == name.key), None)
+            return own or (self.behind.find(text) if self.behind else None)
 
     def has(self, digest: str) -> bool:
         """Whether a blob is here, whole."""
         return (self.blobs / file_name(digest)).is_file()
 
+    def stands_for(self, text: str) -> str:
+        """The model's name that this one is an alias of; empty for all that are none."""
+        return ""
+
     def copy(self, source: Model, to: str) -> None:
         """Give a model a second name."""
         there = self.find(to)
-        self.write(there.name if there else names.parse(to), self._path(source.name).read_bytes())
+        self.borrow(source)
+        self.write(there.name if there else names.parse(to), source.manifest.read_bytes())
+
+    def borrow(self, model: Model) -> None:
+        """Let names in here use the blobs of a model that lies in the folder behind: by links, without a copy."""
+        if model.blobs == self.blobs:
+            return
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        for layer in (*model.layers, model.config):
+            if not self.has(layer.digest):
+                link = self.blobs / file_name(layer.digest)
+                link.unlink(missing_ok=True)  # one to a blob that is there no more
+                with suppress(FileExistsError):  # somebody else has just made it
+                    link.symlink_to(model.blobs / file_name(layer.digest))
 
     def write(self, name: Name, manifest: bytes) -> None:
         """Make a model appear; its blobs must be there.
@@ -89,7 +116,7 @@ class Store:
             A blob is missing.
         """
         told = json.loads(manifest)
-        with self._locked():
+        with self.locked():
             for layer in (*told["layers"], told["config"]):
                 if not self.has(layer["digest"]):
                     raise ServerError(f"digest mismatch, file must be downloaded again: {layer['digest']} is missing")
@@ -118,13 +145,24 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def locked(self) -> FileLock:
+        """Names and the blobs they need change together, for every server on this folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
     def delete(self, model: Model) -> None:
-        """Remove a name, and the blobs that no other name needs."""
-        with self._locked():
+        """Remove a name, and the blobs that no other name needs; `ServerError` if it is in the folder behind."""
+        if model.blobs != self.blobs:
+            name = model.name.short
+            raise ServerError(
+                f"'{name}' lies in an Ollama's folder, which this server only reads: `ollama rm {name}` removes it",
+                status=400,
+            )
+        with self.locked():
             path = self._path(model.name)
             path.unlink(missing_ok=True)
             for folder in path.parents[:3]:
@@ -132,18 +170,24 @@ class Store:
                     folder.rmdir()
                 except OSError:
                     break  # other names are still in it
-            needed = {layer.digest for other in self.models() for layer in (*other.layers, other.config)}
+            needed = {layer.digest for other in self._own() for layer in (*other.layers, other.config)}
             for layer in (*model.layers, model.config):
                 if layer.digest not in needed:
                     (self.blobs / file_name(layer.digest)).unlink(missing_ok=True)
 
+    def _own(self) -> list[Model]:
+        """Those of this folder, in no order."""
+        found = []
+        for path in self.manifests.glob("*/*/*/*"):
+            name = Name(*path.relative_to(self.manifests).parts)
+            try:
+                found.append(_model(name, path, self.blobs, path.stat().st_mtime_ns))
+            except _NO_MANIFEST:
+                continue  # a file that is no manifest, or is just being removed
+        return found
+
     def _path(self, name: Name) -> Path:
         return self.manifests.joinpath(*name)
-
-    def _locked(self) -> FileLock:
-        """Names and the blobs they need change together, for every server on this folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock")
 
 
 def refuse_bad(text: str, said: str = "invalid model name") -> None:
@@ -160,13 +204,33 @@ def _model(name: Name, path: Path, blobs: Path, changed: int) -> Model:
     return Model(name, path, blobs, changed)
 
 
+def ollamas(folder: str = "") -> Path:
+    """The folder of an Ollama on this machine: the one that is named, or else where Ollama keeps its models.
+
+    Raises
+    ------
+    LLMError
+        There is none that can be read.
+    """
+    usual = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")  # of a user's own, and of Linux's service
+    for each in (folder,) if folder else usual:
+        path = Path(each).expanduser()
+        if os.access(path / "manifests", os.R_OK | os.X_OK):
+            return path
+    places = folder or " or ".join(usual)
+    raise LLMError(
+        f"There are no models of an Ollama at {places}, or they can't be read by this user.",
+        "Name the folder that holds Ollama's `blobs` and `manifests`: --ollama-models DIR",
+    )
+
+
 def _data_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("acagent_nb") / "models"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where folders can be synced."""
     if os.name == "posix":
         number = os.open(folder, os.O_RDONLY)

@@ -22,13 +22,17 @@ from .tell import Chat, Generate, Metrics
 DIED = "an error was encountered while running the model: unexpected EOF"
 
 
+class Last(bytes):
+    """A stream's last piece, known as such, so that the end goes out with it and not after it."""
+
+
 async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncGenerator[bytes, None]:
     """An answer's lines: one line for each piece and a last one, or a single one if it is not streamed.
 
     Yields
     ------
     bytes
-        One or more whole lines: all that were ready together.
+        One or more whole lines: all that were ready together. The last is a `Last`.
 
     Raises
     ------
@@ -68,7 +72,7 @@ async def _told(
     told = Answer(asked.prefix, asked.top_logprobs)
     pieces: list[Piece] = []
     generates = isinstance(shape, Generate) and "messages" in asked.body
-    while data := await line.read():
+    while not told.whole and (data := await line.read()):
         new = told.read(data)
         if not asked.stream or generates:
             pieces += new
@@ -80,7 +84,7 @@ async def _told(
         return  # a clean end without a reason: Ollama's stream, too, then ends without `done`
     metrics = Metrics.of(time.perf_counter_ns() - began, loaded, told.timings)
     end = shape.last(Piece() if asked.stream else whole, told.done_reason, metrics, context)
-    yield msgspec.json.encode(end) + (b"\n" if asked.stream else b"")
+    yield Last(msgspec.json.encode(end) + (b"\n" if asked.stream else b""))
 
 
 async def _context(child: Child, asked: Asked, whole: Piece) -> list[int]:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import httpx
 
 from ..errors import ServerError
+from .manifest import Layer
 from .partial import Part, Partial, writing
 from .registry import Broken, Registry
-from .store import Layer
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from statistics import median
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
+from msgspec.structs import asdict
 
 from acagent_nb import hosts
+from acagent_nb.server.settings import Load
 
 
 class Place(NamedTuple):
-    """Where to ask: a Unix socket's path, or else a port on loopback."""
+    """Where to ask: a Unix socket's path, or else a port on loopback, and the key if it is an engine's."""
 
     path: str = ""
     port: int = 0
+    key: str = ""
+
+    @property
+    def is_engine(self) -> bool:
+        return bool(self.path or self.key)
 
     def connected(self) -> socket.socket:
         if self.path:
@@ -51,6 +62,20 @@ def of_child(private: hosts.Private) -> tuple[Place, psutil.Process]:
     return Place(path=path), child
 
 
+@contextmanager
+def engine_on_tcp(load: Load) -> Iterator[Place]:
+    """A child that listens on a port, as they all do where there are no Unix sockets; gone at the block's end."""
+    command = [sys.executable, "-m", "acagent_nb.server.child"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None  # it is a pipe,
+        assert child.stdout is not None  # and so is this
+        child.stdin.write(json.dumps({**asdict(load), "socket": ""}).encode() + b"\n")
+        child.stdin.flush()
+        told = json.loads(child.stdout.readline())
+        yield Place(port=told["port"], key=told["key"])
+        child.stdin.close()  # which ends it
+
+
 def post(
     place: Place, path: str, body: dict[str, Any], mark: bytes, method: str = "POST", *, leaves: bool = False
 ) -> tuple[float, bytes]:
@@ -60,6 +85,7 @@ def post(
     """
     data = json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head += f"Authorization: Bearer {place.key}\r\n" if place.key else ""
     with place.connected() as sock:
         began, first, answer = time.perf_counter(), 0.0, b""
         sock.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
@@ -77,10 +103,9 @@ def post(
 def chat(place: Place, body: dict[str, Any]) -> Asked:
     """Ask, by `/api/chat` or (the engine itself) by `/v1/chat/completions`."""
     began = time.perf_counter()
-    engine = bool(place.path)
     path, mark, count = (
         ("/v1/chat/completions", b'"content":"', b'"predicted_n":')
-        if engine
+        if place.is_engine
         else ("/api/chat", b'"content":"', b'"eval_count":')
     )
     first, answer = post(place, path, body, mark)

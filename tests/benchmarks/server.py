@@ -1,7 +1,8 @@
 """What the embedded server costs: its `/api/chat` against the engine's own `/v1/chat/completions`.
 
-Both sides are asked in turn within one run, the engine by its own socket: it is one and the same child.
-On a busy machine look at the best turns: three processes share its cores on our side, two on the engine's.
+All are asked in turn within one run, the engine twice: by the Unix socket of our own child, which no client
+could use, and a second one of the same settings by a port, as clients of a `/v1` ask and as ours is asked. On a
+busy machine look at the best turns: three processes share its cores on our side, two on the engine's.
 Run as `python -m tests.benchmarks.server`.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -17,9 +20,11 @@ import httpx
 import psutil
 
 from acagent_nb import hosts
-from acagent_nb.server.settings import layered, per_request
+from acagent_nb.server import ask
+from acagent_nb.server.settings import per_request
+from acagent_nb.server.store import Store
 
-from .asking import Place, many, megabytes, of_child, of_server
+from .asking import Place, engine_on_tcp, many, megabytes, of_child, of_server
 
 OPTIONS: dict[str, Any] = {"temperature": 0}
 LIST = {"type": "array", "items": {"enum": ["again and again"]}, "minItems": 500}
@@ -37,28 +42,39 @@ def main() -> None:
     os.environ["OLLAMA_NUM_PARALLEL"] = str(given.slots)
     messages = [{"role": "user", "content": given.question}]
     began = time.perf_counter()
-    with hosts.private(None) as private, httpx.Client(base_url=private.url, trust_env=False, timeout=60) as client:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        private = stack.enter_context(hosts.private(folder))
+        client = stack.enter_context(httpx.Client(base_url=private.url, trust_env=False, timeout=60))
         listening = time.perf_counter() - began
         client.post("/api/pull", json={"model": "tiny", "stream": False}).raise_for_status()
         options = OPTIONS | ({"num_predict": given.tokens} if given.tokens else {})
         ours = {"model": "tiny", "messages": messages, "options": options}
-        engines = {**per_request(layered(options), 2048), "messages": messages, "stream": True}
+        model = Store(folder).find("tiny")
+        assert model is not None  # it has just been pulled
+        values, load = ask.loading(model, options)
+        engines = {**per_request(values, load.num_ctx), "messages": messages, "stream": True}
         if given.tokens:
             ours["format"] = LIST
             engines["response_format"] = {"type": "json_schema", "json_schema": {"schema": LIST}}
         length = len(client.post("/api/chat", json=ours).raise_for_status().text.splitlines()) - 1
         answered = time.perf_counter() - began
-        child_place, child = of_child(private)
-        sides = ((of_server(private), ours), (child_place, engines))
+        by_socket, child = of_child(private)
+        by_port = stack.enter_context(engine_on_tcp(load))
+        sides = {"ours": (of_server(private), ours), "port": (by_port, engines), "socket": (by_socket, engines)}
         print(f"Each answer has {length} pieces; {given.rounds} turns of {given.requests} requests; {_machine()}\n")
-        print(f"{'':<12}{'first text, ms':^31}   {'tokens a second':^31}")
-        print(f"{'at once':<12}{'ours':>9}{'engine':>9}{'later by':>11}      {'ours':>9}{'engine':>9}{'ratio':>9}")
+        print(f"{'':<12}{'first text, ms':^39}    {'tokens a second':^39}")
+        names = f"{'ours':>7}{'engine, by port':>17}{'by socket':>15}"
+        print(f"{'at once':<12}{names}    {names}")
         server = psutil.Process(private.pid)
         before, answers = _cpu(server), 0
         for at_once in (1, 8):
             firsts, rates = _compared(sides, at_once, given.rounds, given.requests)
-            _row(f"{at_once}, median", [median(each) for each in firsts], [median(each) for each in rates])
-            _row(f"{at_once}, best", [min(each) for each in firsts], [max(each) for each in rates])
+            _row(
+                f"{at_once}, median", *({name: median(each) for name, each in told.items()} for told in (firsts, rates))
+            )
+            best = {name: min(each) for name, each in firsts.items()}
+            _row(f"{at_once}, best", best, {name: max(each) for name, each in rates.items()})
             answers += given.rounds * given.requests
         spent = (_cpu(server) - before) / answers * 1000
         if psutil.Process(private.pid).children() != [child]:
@@ -68,18 +84,19 @@ def main() -> None:
         print(f"memory: server {megabytes(server):.1f} MB, child {megabytes(child):.1f} MB")
 
 
-Sides = tuple[tuple[Place, dict[str, Any]], ...]
+Sides = dict[str, tuple[Place, dict[str, Any]]]
+Figures = dict[str, list[float]]
 
 
-def _compared(sides: Sides, at_once: int, rounds: int, requests: int) -> tuple[list[list[float]], list[list[float]]]:
+def _compared(sides: Sides, at_once: int, rounds: int, requests: int) -> tuple[Figures, Figures]:
     """For each side and turn the median time to the first text in milliseconds, and the tokens a second."""
-    firsts: list[list[float]] = [[], []]
-    rates: list[list[float]] = [[], []]
+    firsts: Figures = {name: [] for name in sides}
+    rates: Figures = {name: [] for name in sides}
     for turn in range(rounds):
-        for side in (0, 1) if turn % 2 else (1, 0):
-            first, rate = many(*sides[side], at_once, requests)
-            firsts[side].append(first * 1000)
-            rates[side].append(rate)
+        for name in sorted(sides, reverse=bool(turn % 2)):
+            first, rate = many(*sides[name], at_once, requests)
+            firsts[name].append(first * 1000)
+            rates[name].append(rate)
     return firsts, rates
 
 
@@ -89,11 +106,12 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _row(name: str, firsts: list[float], rates: list[float]) -> None:
-    print(
-        f"{name:<12}{firsts[0]:>9.2f}{firsts[1]:>9.2f}{firsts[0] - firsts[1]:>11.2f}      "
-        f"{rates[0]:>9.0f}{rates[1]:>9.0f}{rates[0] / rates[1]:>9.2f}"
-    )
+def _row(name: str, firsts: dict[str, float], rates: dict[str, float]) -> None:
+    """Our figure, and the engine's two, each with how we compare: later by, and our share of its rate."""
+    first, rate = firsts["ours"], rates["ours"]
+    later = "".join(f"{firsts[side]:>8.2f} ({first - firsts[side]:+.2f})" for side in ("port", "socket"))
+    share = "".join(f"{rates[side]:>8.0f} ({rate / rates[side]:.2f}) " for side in ("port", "socket"))
+    print(f"{name:<12}{first:>7.2f}{later}    {rate:>7.0f}{share}")
 
 
 def _machine() -> str:
