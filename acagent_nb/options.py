@@ -1,66 +1,38 @@
-"""The one table of model options. Every reader reads it, nobody copies it.
+"""Model options as a typed value, and the door to all that is known of them.
 
-Each field of `Options` carries its `Row`: kind, range, the server's default, whether a change
-reloads the model, in which server versions it works, and a sentence of help. A field that is
-`None` is not sent, and then the server decides: a default that we sent would override the one
+The facts lie in `rows.py`, a row for each option; here is what a caller writes: `Options(temperature=0.2)`
+with completion in the editor, checked by `Options.of`, read from and written to JSON and TOML. A field
+that is `None` is not sent, and then the server decides: a default that we sent would override the one
 the model's author chose.
-
-Source of kinds, defaults and versions: Ollama's `api/types.go` (`Options`, `Runner`) across its tags.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
+import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, cast
 
+from . import liveness
 from .errors import BadOption
+from .explained import explain as explain
+from .liveness import State as State
+from .liveness import default as default
+from .liveness import state as state
+from .row import Row as Row
+from .row import Value as Value
+from .rows import TABLE as TABLE
+from .rows import row_of
 
-Value = bool | int | float | list[str]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of one option.
-
-    Attributes
-    ----------
-    kind
-        `int`, `float`, `bool` or `list` (of strings).
-    default
-        What an Ollama server of today uses when neither the request nor the model says;
-        `None` where it works the value out by itself.
-    load
-        True if a change reloads the model; False if it acts per request.
-    low, high
-        The sensible range, both ends included; `None` for no end.
-    since, until
-        First server version that knows it, and first one that ignores it (`None`: still works).
-    help
-        One sentence in plain words.
-    """
-
-    kind: type
-    default: Value | None
-    help: str
-    load: bool = False
-    low: float | None = None
-    high: float | None = None
-    since: str = "0.0.3"
-    until: str | None = None
-
-
-def _option(kind: type, default: Value | None, help: str, **more: Any) -> Any:
-    """One row as a dataclass field whose own default is "not sent"."""
-    return field(default=None, metadata={"row": Row(kind, default, help, **more)})
+_WHOLE = 2**63  # no server counts further
 
 
 @dataclass(frozen=True, repr=False)
 class Options:
     """Model options by their names on Ollama's wire; `None` means "not sent".
+
+    `options.explain("num_ctx")` tells all about one of them.
 
     Examples
     --------
@@ -68,90 +40,34 @@ class Options:
     {'seed': 42, 'temperature': 0.2}
     """
 
-    num_ctx: int | None = _option(
-        int, None, "Context window: how many tokens of prompt and answer the model sees at once.", load=True, low=4
-    )
-    num_batch: int | None = _option(int, 512, "How many prompt tokens are processed together.", load=True, low=1)
-    num_gpu: int | None = _option(
-        int,
-        -1,
-        "How many of the model's layers (not GPUs) go to the GPU; -1 decides by itself, 0 is CPU only.",
-        load=True,
-    )
-    main_gpu: int | None = _option(
-        int,
-        None,
-        "Index of the one GPU to use; setting it stops splitting over several.",
-        load=True,
-        low=0,
-        since="0.0.1",
-    )
-    use_mmap: bool | None = _option(
-        bool, None, "Map the weights from disk instead of reading them into memory.", load=True
-    )
-    num_thread: int | None = _option(int, 0, "CPU threads; 0 decides by itself.", load=True, low=0)
-    draft_num_predict: int | None = _option(
-        int, 0, "Tokens drafted ahead by a model's draft model; 0 is off.", load=True, low=0, since="0.30.0"
-    )
-    num_keep: int | None = _option(
-        int,
-        4,
-        "Prompt tokens kept when the context is full and shifts; negative keeps the whole prompt.",
-        since="0.0.13",
-    )
-    seed: int | None = _option(int, -1, "Same seed and same prompt give the same answer; -1 is random.", since="0.0.1")
-    num_predict: int | None = _option(int, -1, "Most tokens to generate; -1 sets no bound of its own.", since="0.0.18")
-    temperature: float | None = _option(
-        float, 0.8, "Creativity: 0 always takes the likeliest token, higher values vary more.", low=0, high=5
-    )
-    top_k: int | None = _option(int, 40, "Choose among the k likeliest tokens only; 0 means all.", low=0, since="0.0.1")
-    top_p: float | None = _option(
-        float,
-        0.9,
-        "Choose among the likeliest tokens that together reach this probability.",
-        low=0,
-        high=1,
-        since="0.0.1",
-    )
-    min_p: float | None = _option(
-        float, 0.0, "Leave out tokens less likely than this share of the likeliest one.", low=0, high=1, since="0.3.1"
-    )
-    typical_p: float | None = _option(
-        float, 1.0, "Prefer tokens that are about as surprising as expected; 1 is off.", low=0, high=1, since="0.0.1"
-    )
-    repeat_last_n: int | None = _option(
-        int, 64, "How many tokens back the repetition penalties look; 0 is off, -1 the whole context.", low=-1
-    )
-    repeat_penalty: float | None = _option(float, 1.0, "Make tokens that came lately less likely; 1 is off.", low=0)
-    presence_penalty: float | None = _option(
-        float, 0.0, "Make tokens that came at all less likely, once; 0 is off.", low=-2, high=2
-    )
-    frequency_penalty: float | None = _option(
-        float, 0.0, "Make tokens less likely each time they come; 0 is off.", low=-2, high=2
-    )
-    stop: list[str] | None = _option(list, None, "Texts at which the answer ends; they are not shown.", since="0.0.13")
-    mirostat: int | None = _option(
-        int,
-        0,
-        "Steer the surprise of the text: 0 off, 1 Mirostat, 2 Mirostat 2.0.",
-        low=0,
-        high=2,
-        since="0.0.1",
-        until="0.7.0",
-    )
-    mirostat_eta: float | None = _option(float, 0.1, "How fast Mirostat corrects itself.", low=0, high=1, until="0.7.0")
-    mirostat_tau: float | None = _option(float, 5.0, "How much surprise Mirostat aims for.", low=0, until="0.7.0")
-    penalize_newline: bool | None = _option(
-        bool, True, "Let the repetition penalty count line breaks too.", since="0.0.13", until="0.5.5"
-    )
-    numa: bool | None = _option(
-        bool, False, "Memory placement for machines with several processors.", load=True, since="0.0.1", until="0.3.4"
-    )
-    low_vram: bool | None = _option(bool, False, "Save GPU memory.", load=True, since="0.0.1", until="0.0.21")
-    vocab_only: bool | None = _option(
-        bool, False, "Load the vocabulary without the weights.", load=True, since="0.0.1", until="0.1.10"
-    )
-    use_mlock: bool | None = _option(bool, False, "Keep the weights from being swapped out.", load=True, until="0.7.0")
+    num_ctx: int | None = None
+    num_batch: int | None = None
+    num_gpu: int | None = None
+    main_gpu: int | None = None
+    use_mmap: bool | None = None
+    num_thread: int | None = None
+    draft_num_predict: int | None = None
+    num_keep: int | None = None
+    seed: int | None = None
+    num_predict: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repeat_last_n: int | None = None
+    repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: list[str] | None = None
+    mirostat: int | None = None
+    mirostat_eta: float | None = None
+    mirostat_tau: float | None = None
+    penalize_newline: bool | None = None
+    numa: bool | None = None
+    low_vram: bool | None = None
+    vocab_only: bool | None = None
+    use_mlock: bool | None = None
 
     @classmethod
     def of(cls, mapping: Mapping[str, Any]) -> Options:
@@ -174,6 +90,52 @@ class Options:
         """Only what was set, as it goes on the wire."""
         return {name: value for name in TABLE if (value := getattr(self, name)) is not None}
 
+    def to_json(self) -> str:
+        """Only what was set, as a JSON object."""
+        import json
+
+        return json.dumps(self.sent())
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        """Read what `to_json` wrote, or any JSON object of options.
+
+        Raises
+        ------
+        BadOption
+            It is no JSON object, or as in `of`.
+        """
+        import json
+
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadOption("This is not JSON.", f"{error}.") from None
+        if not isinstance(told, dict):
+            raise BadOption("This JSON is no object.", 'Options look like this: {"temperature": 0.2}')
+        return cls.of(told)
+
+    def to_toml(self) -> str:
+        """Only what was set, as lines of TOML: `temperature = 0.2`."""
+        return "".join(f"{name} = {_toml(value)}\n" for name, value in self.sent().items())
+
+    @classmethod
+    def from_toml(cls, text: str) -> Options:
+        """Read what `to_toml` wrote, or any TOML whose keys are options.
+
+        Raises
+        ------
+        BadOption
+            It is no TOML, or as in `of`.
+        """
+        from .prose import toml
+
+        try:
+            told = toml(text)
+        except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
+            raise BadOption("This is not TOML.", f"{error}.") from None
+        return cls.of(told)
+
     def __repr__(self) -> str:
         return f"Options({', '.join(f'{name}={value!r}' for name, value in self.sent().items())})"
 
@@ -182,32 +144,85 @@ class Options:
         return dataclasses.replace(self, **other.sent())  # type: ignore[arg-type]  # values of its own fields
 
 
-TABLE: Mapping[str, Row] = {f.name: f.metadata["row"] for f in fields(Options)}
-
-
 def check(name: str, value: Any) -> Value:
     """One option's value, checked against its row; `BadOption` says what it should have been."""
-    row = TABLE.get(name)
-    if row is None:
-        near = difflib.get_close_matches(name, TABLE, n=1)
-        raise BadOption(
-            f"There is no model option {name!r}.",
-            f"Did you mean {near[0]!r}?" if near else "The options are: " + ", ".join(TABLE) + ".",
-        )
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    row = row_of(name)
     if row.kind is list:
         if isinstance(value, str):
             return [value]
         if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             return list(value)
-        raise BadOption(f"{name} takes a text or a list of texts, not {value!r}.")
+        raise BadOption(f"{name} takes a text or a list of texts, not {_shown(value)}.")
     if row.kind is bool:
         if isinstance(value, bool):
             return value
-        raise BadOption(f"{name} takes true or false, not {value!r}.")
-    if not number or not math.isfinite(value) or (row.kind is int and value != int(value)):
-        raise BadOption(f"{name} takes {'a whole number' if row.kind is int else 'a number'}, not {value!r}.")
+        raise BadOption(f"{name} takes true or false, not {_shown(value)}.")
+    if not _number(value) or (row.kind is int and value != int(value)):
+        raise BadOption(f"{name} takes {'a whole number' if row.kind is int else 'a number'}, not {_shown(value)}.")
     if (row.low is not None and value < row.low) or (row.high is not None and value > row.high):
         ends = f"from {row.low:g} to {row.high:g}" if row.high is not None else f"of at least {row.low:g}"
-        raise BadOption(f"{name} takes a number {ends}, not {value!r}.", row.help)
+        raise BadOption(f"{name} takes a number {ends}, not {_shown(value)}.", row.help)
     return int(value) if row.kind is int else float(value)
+
+
+def notes(options: Options, version: str = "", engine: liveness.Engine = None) -> list[str]:
+    """What to tell the user, once, of the options that this server ignores; nothing if it heeds all of them.
+
+    Parameters
+    ----------
+    options
+        What was set.
+    version
+        As the server tells it; one that can't be read, and "0.0.0", which is what builds from source say, count as
+        the newest.
+    engine
+        The `engine` of its `/api/version`, or true, for the embedded server.
+    """
+    return liveness.notes(options.sent(), version, engine)
+
+
+def doubts(options: Options) -> list[str]:
+    """What to tell the user of values that are allowed and hardly ever meant, such as `num_gpu=1`.
+
+    A whole number counts something, which may be many on a large machine, so only too few are doubted.
+    """
+    told = []
+    for name, value in options.sent().items():
+        row = TABLE[name]
+        if row.trap is not None and (value == row.trap or (isinstance(value, list) and row.trap in value)):
+            told.append(row.prose.trap)
+        elif isinstance(value, (int, float)) and _beyond(value, row):
+            told.append(f'{name} {value:g} is not usual; options.explain("{name}") tells what it does.')
+    return told
+
+
+def _beyond(value: float, row: Row) -> bool:
+    """Whether a number is outside of the usual ones, as far as that is a mistake."""
+    low, high = row.usual or (value, value)
+    return value < low or (row.kind is float and value > high)
+
+
+def _number(value: Any) -> bool:
+    """Whether it is a number that a server can count to; numpy's are, too."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and -_WHOLE < cast(float, value) < _WHOLE
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in few words."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _toml(value: Value) -> str:
+    """A value as TOML writes it."""
+    import json
+
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        # JSON's escapes are TOML's too, but for pairs of surrogates; and TOML wants DEL escaped
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
