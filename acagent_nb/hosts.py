@@ -7,11 +7,12 @@
 
 There is one embedded server per user. Its address lies in a state file behind a lock, so that
 every kernel finds it again; it ends by itself after half an hour without a request.
+
+How addresses are read is in `addresses.py`, what opens a server's door in `keys.py`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,10 @@ from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from .addresses import base_url as base_url
+from .addresses import from_environment
+from .addresses import is_loopback as is_loopback
+from .addresses import without_secrets as without_secrets
 from .errors import ServerDown
 
 IDLE_MINUTES = 30
@@ -61,6 +66,8 @@ def find(host: str | None = None) -> Host:
 
     Raises
     ------
+    BadName
+        The address is none.
     ServerDown
         No server answers and the embedded one is not installed, or does not start.
     """
@@ -78,8 +85,8 @@ def present(host: str | None = None) -> Host | None:
     """The server that `find` would take without starting one, or `None` if it would have to."""
     if host:
         return Host(base_url(host), "the given address")
-    if told := os.environ.get("OLLAMA_HOST", "").strip():
-        return Host(base_url(told), "OLLAMA_HOST")
+    if told := from_environment("OLLAMA_HOST", base_url):
+        return Host(told, "OLLAMA_HOST")
     if answers("http://localhost:11434"):
         return Host("http://localhost:11434", "Ollama's usual address")
     if _in_container() and answers("http://ollama:11434"):
@@ -92,57 +99,15 @@ def ended(host: Host) -> bool:
     return host.how == EMBEDDED and not state_file().exists()
 
 
-def base_url(text: str) -> str:
-    """An address as Ollama reads it from `OLLAMA_HOST`.
-
-    Blanks and quotes around it are dropped, a missing scheme means http and port 11434, a scheme
-    without a port its own port; 0.0.0.0 and :: mean loopback for a client; a bad port means the
-    default one; a path is kept. Source: Ollama's `envconfig.Host` and `ConnectableHost`.
-
-    Examples
-    --------
-    >>> base_url("0.0.0.0"), base_url("https://example.org/ollama/")
-    ('http://127.0.0.1:11434', 'https://example.org:443/ollama')
-    """
-    text = text.strip().strip("\"'").strip()
-    scheme, found, rest = text.partition("://")
-    if not found:
-        scheme, rest = ("https", "ollama.com:443") if text == "ollama.com" else ("http", text)
-    default = {"http": "80", "https": "443"}.get(scheme, "11434") if found else "11434"
-    place, _, path = rest.partition("/")
-    user, at, place = place.rpartition("@")  # a name and a password, for a proxy in front of the server
-    name, port = _name_and_port(place, default)
-    return f"{scheme}://{user}{at}{_connectable(name)}:{port}" + (f"/{path.strip('/')}" if path.strip("/") else "")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this very machine's, so that no proxy may come between."""
-    name = urlsplit(url).hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def without_secrets(url: str) -> str:
-    """An address without the name and password that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 def answers(url: str, timeout: float = 1.0) -> bool:
     """Whether an Ollama server, or one that speaks like it, is at this http address now."""
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)  # uses no proxy
     try:
-        connection.request("GET", f"{parts.path}/api/version")
-        return "version" in json.load(connection.getresponse())
+        parts = urlsplit(url)
+        with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)) as connection:  # uses no proxy
+            connection.request("GET", f"{parts.path}/api/version")
+            return "version" in json.load(connection.getresponse())
     except (OSError, HTTPException, ValueError):
         return False
-    finally:
-        connection.close()
 
 
 def embedded() -> str:
@@ -270,25 +235,3 @@ def _read(state: Path) -> tuple[str, int] | None:
 
 def _in_container() -> bool:
     return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
-
-
-def _name_and_port(place: str, default: str) -> tuple[str, str]:
-    """Split `host:port`, `[::1]:port`, `::1`, `host` or `:port`."""
-    if place.startswith("["):
-        name, _, after = place[1:].partition("]")
-        port = after.removeprefix(":")
-    elif place.count(":") > 1:
-        name, port = place, ""
-    else:
-        name, _, port = place.partition(":")
-    good = port.isascii() and port.isdigit() and int(port) <= 65535
-    return name, port if good else default
-
-
-def _connectable(name: str) -> str:
-    """A name that a client can connect to, in the brackets that an IPv6 address needs in a URL."""
-    if name in ("", "0.0.0.0"):  # noqa: S104  # this is where such an address is mended
-        return "127.0.0.1"
-    if name == "::":
-        return "[::1]"
-    return f"[{name}]" if ":" in name else name

@@ -13,47 +13,29 @@ from pathlib import Path
 import pytest
 
 from acagent_nb import Client, hosts
-from acagent_nb.errors import ServerDown
+from acagent_nb.errors import BadName, ServerDown
 
 from .replay import recorded, replaying
-
-
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:11434"),
-        ("127.0.0.1:99", "http://127.0.0.1:99"),
-        ("0.0.0.0", "http://127.0.0.1:11434"),
-        ("::", "http://[::1]:11434"),
-        ("[::1]:99", "http://[::1]:99"),
-        ("::1", "http://[::1]:11434"),
-        (":1234", "http://127.0.0.1:1234"),
-        ("http://lab", "http://lab:80"),
-        ("https://lab", "https://lab:443"),
-        ("ollama.com", "https://ollama.com:443"),
-        ("https://lab/ollama/", "https://lab:443/ollama"),
-        ("lab:99999", "http://lab:11434"),
-        ("lab:x", "http://lab:11434"),
-        (" \"'lab'\" ", "http://lab:11434"),
-    ],
-)
-def test_an_address_is_read_as_ollama_reads_it(text: str, url: str) -> None:
-    assert hosts.base_url(text) == url
-
-
-@pytest.mark.parametrize(
-    ("url", "is_it"), [("http://127.9.9.9:1", True), ("http://[::1]:1", True), ("http://localhost", True)]
-)
-def test_loopback_is_known(url: str, is_it: bool) -> None:
-    assert hosts.is_loopback(url) is is_it
-    assert not hosts.is_loopback("http://example.org")
-    assert not hosts.is_loopback("http://10.0.0.1")
 
 
 def test_a_given_address_is_used_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:2")
     assert hosts.find("127.0.0.1:1").url == "http://127.0.0.1:1"
     assert hosts.find() == hosts.Host("http://127.0.0.1:2", "OLLAMA_HOST")
+
+
+def test_a_variable_that_is_no_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "ftp://me:secret@lab")
+    with pytest.raises(BadName, match=r"OLLAMA_HOST: 'ftp://lab' is not a server's address") as caught:
+        hosts.find()
+    assert "http://" in caught.value.hint
+    monkeypatch.setenv("OLLAMA_HOST", "'lab'")
+    assert hosts.find() == hosts.Host("http://lab:11434", "OLLAMA_HOST")
+
+
+def test_at_an_address_that_is_none_nobody_answers() -> None:
+    for url in ("http://[::1", "http://lab:abc", "", "http://a b"):
+        assert not hosts.answers(url)
 
 
 def test_only_what_speaks_like_ollama_answers() -> None:
