@@ -1,4 +1,4 @@
-"""Commands for the models of whatever server is in use: pull, list, show, rm, cp, ps.
+"""Commands for the models of whatever server is in use: pull, create, list, show, rm, cp, ps.
 
 Models are named as in a notebook, or without the `local_`. What takes time to import waits for its command.
 """
@@ -9,15 +9,17 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 from . import builtin, names, terminal
-from .errors import Interrupted, LLMError, ModelMissing
+from .errors import Interrupted, LLMError, ModelMissing, Warned
 
 if TYPE_CHECKING:
     from .client import Client
-    from .messages import Model
+    from .models import Model
 
 Commands = Any  # argparse keeps the type of what add_subparsers gives to itself
 
@@ -34,6 +36,35 @@ def add(commands: Commands) -> None:
         f"({', '.join(builtin.listed())}) need no network.",
         ("acagent-nb pull tiny", "acagent-nb pull llama3.2:1b", "acagent-nb pull hf.co/user/model:Q4_K_M"),
         model,
+        ("--insecure", {"action": "store_true", "help": "let the server speak plain http with the registry"}),
+    )
+    _add(
+        commands,
+        _create,
+        "make a model out of another, or of a GGUF file",
+        "Make a model out of another, or of a GGUF file, which is uploaded; one of this name is replaced. What a "
+        "Modelfile says is read from -f, or from the file Modelfile here if nothing else is told; flags count more.",
+        (
+            "acagent-nb create brief --from tiny --system 'Be brief.' --parameter temperature=0",
+            "acagent-nb create mine -f Modelfile",
+            "acagent-nb create mine --file weights.gguf --adapter lora.gguf",
+        ),
+        ("model", {"metavar": "NAME", "help": "the new model's name"}),
+        ("-f", {"dest": "modelfile", "metavar": "MODELFILE", "type": Path, "help": "read this Modelfile"}),
+        ("--from", {"dest": "from_model", "metavar": "MODEL", "help": "start from this model"}),
+        (
+            "--file",
+            {"metavar": "GGUF", "action": "append", "help": "start from this file; may be repeated, for a projector"},
+        ),
+        ("--adapter", {"metavar": "GGUF", "help": "a LoRA adapter's file"}),
+        ("--system", {"metavar": "TEXT", "help": "what every conversation begins with"}),
+        (
+            "--parameter",
+            {"metavar": "NAME=VALUE", "action": "append", "default": [], "help": "a model option; may be repeated"},
+        ),
+        ("--license", {"metavar": "TEXT", "action": "append", "help": "the license's text; may be repeated"}),
+        ("--quantize", {"metavar": "TYPE", "help": "convert the weights to this type, such as q4_K_M"}),
+        as_json,
     )
     _add(
         commands,
@@ -106,8 +137,7 @@ def _pull(given: argparse.Namespace) -> None:
     progress = terminal.Progress()
     with _client() as client, _suggesting(client, given.model, builtin.listed()):
         try:
-            for step in client.pull(model):
-                progress.show(step)
+            client.pull(model, watch=progress.show, insecure=given.insecure)
         except KeyboardInterrupt:
             at = f" at {progress.share}" if progress.share else ""
             again = f"acagent-nb pull {given.model}"
@@ -116,6 +146,46 @@ def _pull(given: argparse.Namespace) -> None:
             progress.end()
     amount = f": {terminal.size(progress.last.total)}" if progress.last and progress.last.total else ""
     print(f"{given.model} is there{amount} in {progress.seconds:.1f} s")
+
+
+def _create(given: argparse.Namespace) -> None:
+    nothing = not (given.modelfile or given.from_model or given.file)
+    how = {
+        "modelfile": Path("Modelfile") if nothing else given.modelfile,
+        "from_model": _named(given.from_model) if given.from_model else None,
+        "parameters": _parameters(given.parameter),
+        **{name: getattr(given, name) for name in ("file", "adapter", "system", "license", "quantize")},
+    }
+    progress = terminal.Progress(sys.stderr if given.json else None)
+    with _client() as client, _suggesting(client, given.from_model or given.model):
+        with catch_warnings(record=True) as warned:
+            simplefilter("always", Warned)
+            try:
+                client.create(_named(given.model), watch=progress.show, **how)
+            except KeyboardInterrupt:
+                raise Interrupted(f"Stopped; {given.model} was not made.") from None
+            finally:
+                progress.end()
+        for each in warned:
+            print(each.message, file=sys.stderr)
+        if given.json:
+            key = names.parse(_named(given.model).removeprefix(names.LOCAL)).key
+            return terminal.print_json(next(each for each in client.models() if names.parse(each.name).key == key))
+    return print(f"{given.model} is made in {progress.seconds:.1f} s")
+
+
+def _parameters(given: list[str]) -> dict[str, Any]:
+    """Model options out of `name=value`; those of `stop` are put together."""
+    from .modelfile import typed
+
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise LLMError(f"{text!r} is no option and its value.", "Write it like this: --parameter temperature=0.2")
+        read = typed(name.strip(), value.strip())
+        found[name.strip()] = [*found.get(name.strip(), []), *read] if isinstance(read, list) else read
+    return found
 
 
 def _list(given: argparse.Namespace) -> None:

@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from . import builtin
 from .builtin import BuiltIn
-from .errors import Incomplete, LLMError, ModelMissing, ServerError
+from .errors import DiskFull, Incomplete, LLMError, ModelMissing, ServerError
 from .library import SHOWN, VERSION
-from .messages import Message, Pulling, Shown
-from .wire import READ, Flow, Open, Read, decode, done, fetch, post, refusal
+from .messages import Message, Pulling
+from .models import Shown
+from .refusals import done, fetch, refusal
+from .wire import READ, Flow, Open, Step, decode, post
 
 
 def blob(digest: str, data: Path | bytes, model: str = "") -> Flow[Pulling]:
@@ -52,7 +54,12 @@ def blob(digest: str, data: Path | bytes, model: str = "") -> Flow[Pulling]:
     if status != 404:  # the answer to a HEAD has no body that could say why
         raise ServerError(f"The server refuses the digest {digest!r}.", status=status)
     yield Pulling(model, f"uploading {name}", 0, size)
-    yield from done(Open("POST", path, data), model)
+    try:
+        yield from done(Open("POST", path, data), model)
+    except ServerError as error:
+        if "digest mismatch" in error.message and isinstance(data, Path):
+            error.hint = "The file has changed since it was hashed: try again."
+        raise
     yield Pulling(model, f"uploading {name}", size, size)
 
 
@@ -61,13 +68,22 @@ def create(
     *,
     from_model: str | None = None,
     files: Mapping[str, str] | None = None,
+    adapters: Mapping[str, str] | None = None,
+    draft_files: Mapping[str, str] | None = None,
     system: str | None = None,
     template: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     messages: Iterable[Message] | None = None,
     license: str | list[str] | None = None,
+    quantize: str | None = None,
+    requires: str | None = None,
+    renderer: str | None = None,
+    parser: str | None = None,
+    sent: int = 0,
 ) -> Flow[Pulling]:
-    """Make a model out of another, or out of files; an existing one of this name is replaced.
+    """Make a model out of another, or out of files that were sent; an existing one of this name is replaced.
+
+    It says just what is asked of the server: see `making.making` for the flow that sends the files too.
 
     Parameters
     ----------
@@ -75,10 +91,14 @@ def create(
         Its name.
     from_model
         The model to start from; the server pulls one that it lacks.
-    files
+    files, adapters, draft_files
         File names to the digests under which `blob` has sent them.
-    system, template, parameters, messages, license
+    system, template, parameters, messages, license, requires, renderer, parser
         What is different in the new model; a template is Go's.
+    quantize
+        Convert the weights to this type, such as "q4_K_M".
+    sent
+        Bytes that were sent for it, which count as come.
 
     Yields
     ------
@@ -87,7 +107,7 @@ def create(
 
     Raises
     ------
-    ServerError
+    BadName, DiskFull, ServerError
         What the server says went wrong.
     Incomplete
         The stream ended before the server said it was done.
@@ -95,31 +115,50 @@ def create(
     fields = {
         "from": from_model,
         "files": files,
+        "adapters": adapters,
+        "draft_files": draft_files,
         "system": system,
         "template": template,
         "parameters": parameters,
-        "messages": None if messages is None else list(messages),
+        "messages": None if messages is None else [{"role": each.role, "content": each.content} for each in messages],
         "license": license,
+        "quantize": quantize,
+        "requires": requires,
+        "renderer": renderer,
+        "parser": parser,
     }
-    yield from _making(model, {name: value for name, value in fields.items() if value is not None})
+    yield from _making(model, {name: value for name, value in fields.items() if value is not None}, sent)
 
 
-def pulling(model: str) -> Flow[Pulling]:
+def pulling(model: str, *, insecure: bool = False) -> Flow[Pulling]:
     """Download a model, with its progress over all layers seen so far.
 
     A built-in model that the server can't download is uploaded from the package; a model of that
-    name that is there already is never touched.
+    name that is there already is never touched. What has come of a pull that ended early is kept by the
+    server, and who pulls a model that somebody else is pulling shares that download: both by the server's doing.
+
+    Parameters
+    ----------
+    model
+        Its name; its first part may be the host of a registry.
+    insecure
+        Speak plain http with the registry.
 
     Raises
     ------
     ModelMissing
         The registry does not have it, or does not let us.
+    DiskFull
+        The server's disk is full.
     ServerError
         Anything else that the server says went wrong.
+    Incomplete
+        The stream ended before the server said it was done.
     """
-    if not (refused := (yield from _progress(post("/api/pull", {"model": model}), model))):
+    ask = post("/api/pull", {"model": model, "insecure": True} if insecure else {"model": model})
+    if not (refused := (yield from _progress(ask, model))):
         return
-    error = _pull_error(refused, model)
+    error = _failed("Pulling", refused, model)
     built_in = builtin.find(model) if any(word in refused for word in _UNREACHED) else None
     if built_in is None:
         raise error
@@ -130,10 +169,10 @@ def pulling(model: str) -> Flow[Pulling]:
 
 def _uploading(built_in: BuiltIn, model: str) -> Flow[Pulling]:
     """Make a built-in model on a server, unless its name is taken."""
-    there = yield from _there(model)
+    there = yield from shown(model)
     if there is None:
         yield from blob(built_in.digest, built_in.file, model)
-        there = yield from _there(model)  # once more: somebody may have made one while the file was on its way
+        there = yield from shown(model)  # once more: somebody may have made one while the file was on its way
     if there is None:
         yield from _making(model, built_in.recipe, built_in.size)
     elif built_in.digest.replace(":", "-") in there.modelfile:
@@ -148,10 +187,10 @@ def _uploading(built_in: BuiltIn, model: str) -> Flow[Pulling]:
 def _making(model: str, recipe: Mapping[str, Any], sent: int = 0) -> Flow[Pulling]:
     """Have a model made; the bytes that were `sent` for it count as come."""
     if refused := (yield from _progress(post("/api/create", {"model": model, **recipe}), model, sent)):
-        raise ServerError(f"Making {model} failed: {refused}", status=200)
+        raise _failed("Making", refused, model)
 
 
-def _there(model: str) -> Generator[Open | Read, Any, Shown | None]:
+def shown(model: str) -> Generator[Step, Any, Shown | None]:
     """The model as the server shows it, or `None` if it has none of this name."""
     try:
         return (yield from fetch(post("/api/show", {"model": model}), SHOWN, model))
@@ -159,7 +198,7 @@ def _there(model: str) -> Generator[Open | Read, Any, Shown | None]:
         return None
 
 
-def _progress(ask: Open, model: str, sent: int = 0) -> Generator[Open | Read | Pulling, Any, str]:
+def _progress(ask: Open, model: str, sent: int = 0) -> Generator[Step | Pulling, Any, str]:
     """Tell how far a pull or a create is; returns the words it was refused with, or "" at its success."""
     status = yield ask
     if status != 200:
@@ -177,8 +216,9 @@ def _progress(ask: Open, model: str, sent: int = 0) -> Generator[Open | Read | P
         yield Pulling(model, step.status, completed, total)
         if step.status == "success":
             return ""
-    what, then = ("Pulling", "Pull it again: what has come is kept.") if ask.path == "/api/pull" else ("Making", "")
-    raise Incomplete(f"{what} {model} broke off.", then)
+    if ask.path == "/api/pull":
+        raise Incomplete(f"Pulling {model} broke off.", "Pull it again: what has come is kept.")
+    raise Incomplete(f"Making {model} broke off.", "Make it again.")
 
 
 class _Step(Struct, frozen=True):
@@ -208,20 +248,40 @@ _UNREACHED = (
     "server misbehaving",
 )
 
-_PULL_HINTS = (
-    ("no such host", "The server has no network, or no DNS; pull again when it has."),
-    ("connection refused", "The registry does not answer; pull again later."),
-    ("requires a newer version", "Update Ollama on the server."),
-    ("no space left", "Free some disk space on the server, then pull again: what has come is kept."),
-    ("digest mismatch", "Pull again; the damaged part has been removed."),
+# It has it, and says no; a realm is where one would log in.
+_PRIVATE = ("unauthorized", "access denied", "resource is denied", "manifest: 401", "manifest: 403", "realm")
+
+_FAILURES: tuple[tuple[tuple[str, ...], type[ServerError], str], ...] = (  # words that mark them, class, what to do
+    (("no space left",), DiskFull, "Free some space on the server's disk, then {again}: what has come is kept."),
+    (("permission denied",), ServerError, "Let the server's user write to its folder of models (OLLAMA_MODELS)."),
+    (("no such host", "server misbehaving"), ServerError, "The server has no network, or no DNS; {again} when it has."),
+    (("HTTP response to HTTPS",), ServerError, "Pull it with insecure=True, if you trust the line to that registry."),
+    (("x509",), ServerError, "The server does not trust the registry: is a proxy's certificate missing there?"),
+    (
+        (*_UNREACHED, "max retries exceeded", "stalled", "EOF"),
+        ServerError,
+        "The registry does not answer; {again} later.",
+    ),
+    (("newer version",), ServerError, "Update Ollama on the server."),
+    (("digest mismatch",), ServerError, "Try again: the damaged part has been removed."),
+    (("MLX",), ServerError, "Choose a model of GGUF files: this server can't run others."),
+    (("llama-quantize",), ServerError, "Leave quantize out, or install Ollama's own package on the server."),
+    (
+        ("GGUF format", "damaged or incomplete"),
+        ServerError,
+        "Is the file whole? Compare its size with its source's.",
+    ),
 )
 
 
-def _pull_error(text: str, model: str) -> LLMError:
-    """The error of our tree for what a pull ended with."""
-    if "file does not exist" in text:
-        return ModelMissing(f"There is no model {model} to pull.", "Check the name against the library's list.")
-    if any(word in text for word in ("unauthorized", "denied", "realm")):  # a realm is where one would log in
-        return ModelMissing(f"The registry does not let us pull {model}: {text}", "Is it private, or misspelt?")
-    hint = next((hint for needle, hint in _PULL_HINTS if needle in text), "")
-    return ServerError(f"Pulling {model} failed: {text}", hint, status=200)
+def _failed(doing: str, text: str, model: str) -> LLMError:
+    """The error of our tree for what a pull or a create ended with."""
+    if doing == "Pulling":
+        if "file does not exist" in text:
+            return ModelMissing(f"There is no model {model} to pull.", "Check the name against the library's list.")
+        if any(word in text for word in _PRIVATE):
+            return ModelMissing(f"The registry does not let us pull {model}: {text}", "Is it private, or misspelt?")
+    found = next((failure for failure in _FAILURES if any(word in text for word in failure[0])), None)
+    _, kind, hint = found or ((), ServerError, "")
+    again = "pull it again" if doing == "Pulling" else "make it again"
+    return kind(f"{doing} {model} failed: {text}", hint.format(again=again), status=200)
