@@ -1,66 +1,58 @@
-"""`Client` and `AsyncClient`: the only sockets in the house.
+"""`Client`: one small API for every model, local or in the cloud.
 
-What is said is written once, in the flows of `ollama.py`, `library.py` and `delivery.py`; each client has one
-driver that runs a flow over its sockets. Both can be kept for long and shared: threads may share a `Client`, tasks an
-`AsyncClient`.
+What it says is written in `talking.py`, and `asynchronous.py` has the same for `async` code. It can be
+kept for long, and threads may share it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
+from .asking import Asked, How, Prompt, spelt_out
+from .blocking import Sockets
+from .driving import Settings
+from .errors import LLMError
+from .hosts import Host
+from .messages import Event, Pulling, Request
+from .models import Model, Running, Shown, Version
+from .params import Params
+from .replies import Reply
+from .talking import PING_SECONDS, ROUNDS, Talk, Watch, settled, warned
+from .wire import Flow
 
-from . import delivery, hosts, library, names, ollama, pieces
-from .errors import BadName, ServerDown
-from .messages import Event, Message, Model, Pulling, Reply, Request, Running, Shown, Think, Version
-from .options import Options
-from .wire import READ, Flow, Open
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
-Prompt = str | Iterable[Message | Mapping[str, str]]
 T = TypeVar("T")
-
-CONNECT_SECONDS = 5.0
-
-
-def request(
-    model: str,
-    prompt: Prompt,
-    *,
-    system: str | None = None,
-    format: str | dict[str, Any] | None = None,
-    think: Think | None = None,
-    keep_alive: float | str | None = None,
-    **options: Any,
-) -> Request:
-    """What `chat` and `stream` send for their arguments, checked before anything is sent.
-
-    Raises
-    ------
-    BadName, BadOption
-        See `names.target` and `Options.of`.
-    """
-    name = _local(model)
-    turns = [Message("user", prompt)] if isinstance(prompt, str) else [_message(turn) for turn in prompt]
-    if system:
-        turns.insert(0, Message("system", system))
-    return Request(name, tuple(turns), Options.of(options), format, think, keep_alive)
 
 
 class Client:
     """Talks to models, blocking; works inside a running event loop too.
+
+    Names that start with `local_` go to an Ollama server, all others to the cloud, and a role of
+    `params.toml` to whatever model it names.
 
     Parameters
     ----------
     host
         Address of an Ollama server, as `OLLAMA_HOST` takes it. Without it, see `hosts.find`; the
         search happens at the first request.
+    api_key, base_url
+        The cloud's; without them `OPENAI_API_KEY` and `OPENAI_BASE_URL` hold. No key is sent to a
+        server that it was not given for.
+    headers
+        Sent with every request to the Ollama server, for a proxy in front of it, and to nobody else.
+    timeout
+        Seconds that a call may take as a whole; `None` sets no bound but five seconds for connecting,
+        because a model may take minutes to load or to think.
+    params
+        Roles, default options and endpoints: a `Params`, a dict, or the path of a file. Without it
+        the next `params.toml` upwards from the working folder holds.
 
     Examples
     --------
@@ -69,87 +61,251 @@ class Client:
     '2 + 2 = 4.'
     """
 
-    def __init__(self, host: str | None = None) -> None:
-        self._wanted = host
-        self._host: hosts.Host | None = None
-        self._http: httpx.Client | None = None
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        params: Params | Mapping[str, Any] | str | PathLike[str] | None = None,
+    ) -> None:
+        self._talk = Talk(params)
+        self._sockets = Sockets(Settings(host, headers or {}, api_key, base_url, self._talk.params))
+        self._timeout = timeout
 
-    def host(self) -> hosts.Host:
-        """The server in use; it is looked for when first asked for."""
-        if self._host is None or hosts.ended(self._host):
-            self.close()
-            self._host = hosts.find(self._wanted)
-        return self._host
-
-    def chat(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Reply:
+    @spelt_out
+    def chat(
+        self,
+        model: str | None,
+        prompt: Prompt,
+        *,
+        pull: bool = True,
+        timeout: float | None = None,
+        rounds: int = ROUNDS,
+        **how: Unpack[How],
+    ) -> Reply:
         """Ask and wait for the whole answer.
 
         Parameters
         ----------
         model
-            A name such as "local_llama3.2:1b".
+            A name such as "local_llama3.2:1b" or "gpt-4o-mini", or a role; `None` for the model that
+            `params.toml` names.
         prompt
-            One question, or a conversation as messages or dicts of `role` and `content`.
+            One question, a conversation as messages or dicts of `role` and `content`, or a `Reply`.
         pull
-            Whether a model that the server lacks is pulled first.
+            Whether a model that the Ollama server lacks is pulled first.
+        timeout
+            Seconds for the whole call, in place of the client's: looking for the server, a pull, all
+            rounds, and the time that the caller takes between two events.
+        rounds
+            How often the model may ask for functions before its answer is taken as it is.
         how
-            `system` (text), `format` ("json" or a JSON schema), `think` (bool or level),
-            `keep_alive` (seconds or a duration), and any model option by its name.
+            See `asking.How`, and any model option by its name.
 
         Raises
         ------
-        BadName, BadOption
+        BadName, BadOption, BadPrompt, KeyMissing
             Before anything is sent.
-        ServerDown, ModelMissing, ContextTooLong, ServerError, Incomplete
+        BadAnswer
+            The answer has not the shape that `format` asks for, also after one correction.
+        ServerDown, TimedOut, ModelMissing, ContextTooLong, ServerError, Incomplete
             See `errors`.
         """
-        ask = request(model, prompt, **how)
-        return Reply.of(ask, self.events(ask, pull=pull))
+        ask = self.asked(model, prompt, **how)
+        return settled(ask, self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds)))
 
-    def stream(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Generator[Event, None, None]:
-        """Ask and get the events of the answer as they come; takes and raises what `chat` does.
+    @spelt_out
+    def stream(
+        self,
+        model: str | None,
+        prompt: Prompt,
+        *,
+        pull: bool = True,
+        timeout: float | None = None,
+        rounds: int = ROUNDS,
+        **how: Unpack[How],
+    ) -> Generator[Event, None, None]:
+        """Ask and get the events of the answer as they come; for what it takes and raises, see `Client.chat`.
 
         Closing the iterator, or leaving the loop over it, closes the connection, and the server stops.
         """
-        return self.events(request(model, prompt, **how), pull=pull)
+        ask = self.asked(model, prompt, **how)
+        return self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds))
 
-    def events(self, request: Request, *, pull: bool = True) -> Generator[Event, None, None]:
-        """Send a request that is already put together, see `stream`."""
-        return self._run(ollama.chat(request, pull=pull))
+    def asked(self, model: str | None, prompt: Prompt, **how: Unpack[How]) -> Asked:
+        """Put a question together and check it, without sending it; see `Client.chat`."""
+        return self._talk.asked(model, prompt, how)
 
-    def pull(self, model: str) -> Generator[Pulling, None, None]:
-        """Download a model; yields its progress. Raises `ModelMissing`, `ServerError`, `ServerDown`."""
-        return self._run(delivery.pulling(_local(model)))
+    def events(
+        self, ask: Asked | Request, *, pull: bool = True, timeout: float | None = None, rounds: int = ROUNDS
+    ) -> Generator[Event, None, None]:
+        """Send a question that is put together already; see `Client.stream`. Notes come as events only."""
+        return self._run(self._talk.answer(ask, pull, rounds), timeout)
+
+    def generate(self, model: str, prompt: str, *, timeout: float | None = None, **how: Any) -> Reply:
+        """Have a local model go on with a text.
+
+        Parameters
+        ----------
+        model, prompt
+            Its name, and the text.
+        timeout
+            As in `chat`.
+        how
+            `raw` (bool: the text as it is, without a template), `suffix` (what comes after the gap that
+            the model fills), `template` (in place of the model's), `system`, `pull`; `images`,
+            `format`, `think`, `keep_alive`, `truncate` and model options as in `chat`.
+
+        Raises
+        ------
+        LLMError
+            As in `chat`.
+        """
+        ask, flow = self._talk.generated(model, prompt, **how)
+        return settled(ask, self._told(self._run(flow, timeout)))
+
+    def embed(
+        self, model: str, texts: str | Iterable[str], *, timeout: float | None = None, **how: Any
+    ) -> NDArray[np.float32]:
+        """Make texts into vectors of length 1.
+
+        Parameters
+        ----------
+        model
+            Local or in the cloud.
+        texts
+            One text or several, n in all.
+        timeout
+            As in `chat`.
+        how
+            `dimensions` (of the vectors, where the model can choose), `truncate` (cut texts that are
+            too long instead of refusing them), `keep_alive`, `pull`, and model options.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of shape (n, d) and type float32; (0, 0) for no text.
+
+        Raises
+        ------
+        ContextTooLong
+            A text does not fit the model's context window.
+        LLMError
+            As in `chat`.
+        """
+        *_, vectors = self._told(self._run(self._talk.embedded(model, texts, **how), timeout))
+        return vectors  # type: ignore[return-value]  # the last thing that the flow yields
+
+    def pull(self, model: str, *, watch: Watch | None = None, insecure: bool = False) -> None:
+        """Download a model; what has come stays if it is interrupted, and the next pull resumes.
+
+        Parameters
+        ----------
+        model
+            Its name; its first part may be the host of a registry.
+        watch
+            Called with each `Pulling`, to show how far it is in bytes.
+        insecure
+            Let the server use http for a registry.
+
+        Raises
+        ------
+        ModelMissing, DiskFull, ServerError, ServerDown
+        """
+        self._watched(self._talk.pull(model, insecure), watch)
+
+    def create(self, model: str, *, watch: Watch | None = None, **how: Any) -> None:
+        """Make a model out of another, or out of files; an existing one of this name is replaced.
+
+        Parameters
+        ----------
+        model
+            Its name.
+        watch
+            Called with each `Pulling`, to show how far it is.
+        how
+            `from_model`, or `file` (a GGUF, which is uploaded), or `modelfile` (a path, or its text);
+            `adapter` (a GGUF), `system`, `template`, `parameters` (model options), `messages`,
+            `license`, `quantize`. See `making.create`.
+
+        Raises
+        ------
+        BadParams
+            The Modelfile can't be read.
+        DiskFull, ServerError, ServerDown
+        """
+        self._watched(self._talk.create(model, how), watch)
 
     def show(self, model: str) -> Shown:
-        """What the server knows of a model. Raises `ModelMissing`."""
-        return self._result(library.show(_local(model)))
+        """What the server knows of a `model`. Raises `ModelMissing`."""
+        return self._result(self._talk.show(model))
 
     def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name; nothing is stored twice. Raises `ModelMissing`."""
-        self._finish(library.copy(_local(source), _local(destination)))
+        """Give the model `source` a second name; nothing is stored twice. Raises `ModelMissing`.
+
+        A model that has the name `destination` is replaced.
+        """
+        self._watched(self._talk.copy(source, destination))
 
     def delete(self, model: str) -> None:
-        """Remove a model from the server. Raises `ModelMissing`."""
-        self._finish(library.delete(_local(model)))
+        """Remove a `model` from the server. Raises `ModelMissing`."""
+        self._watched(self._talk.delete(model))
+
+    def load(self, model: str, *, keep_alive: float | str | None = None, pull: bool = True, **options: Any) -> None:
+        """Load a model into memory, so that the next answer comes at once.
+
+        Parameters
+        ----------
+        model
+            Its name.
+        keep_alive
+            How long it stays: seconds, or a duration such as "5m"; -1 for ever.
+        pull
+            Whether it is pulled first if the server lacks it.
+        options
+            Model options, as the next question will have them: another `num_ctx` would load it anew.
+
+        Raises
+        ------
+        LLMError
+            As in `chat`.
+        """
+        self._watched(self._talk.load(model, keep_alive, pull, options))
+
+    def unload(self, model: str) -> None:
+        """Free the memory that a `model` takes; it stays on the disk. Raises `ModelMissing`."""
+        self._watched(self._talk.unload(model))
 
     def models(self) -> list[Model]:
-        """The models that the server has."""
-        return self._result(library.tags())
+        """The models that the Ollama server has. Raises `ServerDown` and `ServerError`, as all that ask it."""
+        return self._result(self._talk.models())
 
     def running(self) -> list[Running]:
         """The models that are loaded."""
-        return self._result(library.ps())
+        return self._result(self._talk.running())
 
     def version(self) -> Version:
-        """What the server says it is."""
-        return self._result(library.version())
+        """What the Ollama server says it is."""
+        return self._result(self._talk.version())
+
+    def ping(self) -> bool:
+        """Whether the Ollama server answers, within five seconds."""
+        try:
+            self._result(self._talk.version(), PING_SECONDS)
+        except LLMError:  # for whatever reason it does not
+            return False
+        return True
+
+    def host(self) -> Host:
+        """The Ollama server in use, and how it was found."""
+        return self._sockets.host()
 
     def close(self) -> None:
         """Close all connections; the client opens new ones if it is used again."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        self._sockets.close()
 
     def __enter__(self) -> Client:
         return self
@@ -157,226 +313,22 @@ class Client:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _result(self, flow: Flow[T]) -> T:
+    def _run(self, flow: Flow[T], timeout: float | None = None) -> Generator[T, None, None]:
+        return self._sockets.run(flow, self._timeout if timeout is None else timeout)
+
+    def _told(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+        """The same events; notes become warnings."""
+        with closing(events):
+            for event in events:
+                yield warned(event)
+
+    def _result(self, flow: Flow[T], timeout: float | None = None) -> T:
         """The one thing that a flow yields."""
-        (result,) = self._run(flow)
+        (result,) = self._run(flow, timeout)
         return result
 
-    def _finish(self, flow: Flow[None]) -> None:
-        """Run a flow that yields nothing."""
-        for _ in self._run(flow):
-            pass
-
-    def _forget(self) -> None:
-        """Look for a server anew at the next request: the one in use does not answer."""
-        self._host = None
-
-    def _run(self, flow: Flow[T]) -> Generator[T, None, None]:
-        """Drive a flow over this client's sockets."""
-        url = self.host().url
-        if self._http is None:
-            self._http = httpx.Client(**_settings(url))
-        http = self._http
-        lines: Iterator[bytes] = iter(())
-        answer: int | bytes | None = None
-        with _told(url, self._forget), closing(flow), ExitStack() as opened:
-            while True:
-                try:
-                    step = flow.send(answer)
-                except StopIteration:
-                    return
-                answer = None
-                if isinstance(step, Open):
-                    opened.close()
-                    data: bytes | Iterable[bytes] | None
-                    if isinstance(step.body, Path):
-                        data = opened.enter_context(closing(pieces.of(step.body)))
-                    else:
-                        data = step.body
-                    ask = http.stream(step.method, step.path, content=data, headers=_headers(step.body))
-                    response = opened.enter_context(ask)
-                    lines = pieces.lines(response.iter_raw())
-                    answer = response.status_code
-                elif step is READ:
-                    answer = next(lines, None)
-                else:
-                    yield step
-
-
-class AsyncClient:
-    """The same for `async` code, with the same names; see `Client`."""
-
-    def __init__(self, host: str | None = None) -> None:
-        self._wanted = host
-        self._host: hosts.Host | None = None
-        self._http: httpx.AsyncClient | None = None
-
-    async def host(self) -> hosts.Host:
-        """The server in use; it is looked for when first asked for."""
-        if self._host is None or hosts.ended(self._host):
-            await self.close()
-            self._host = await asyncio.to_thread(hosts.find, self._wanted)
-        return self._host
-
-    async def chat(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> Reply:
-        """Ask and wait for the whole answer; see `Client.chat`."""
-        ask = request(model, prompt, **how)
-        return Reply.of(ask, [event async for event in self.events(ask, pull=pull)])
-
-    def stream(self, model: str, prompt: Prompt, *, pull: bool = True, **how: Any) -> AsyncGenerator[Event, None]:
-        """Ask and get the events of the answer as they come; see `Client.stream`.
-
-        Wrap it in `contextlib.aclosing` if you may leave the loop early: Python closes an
-        abandoned asynchronous generator late.
-        """
-        return self.events(request(model, prompt, **how), pull=pull)
-
-    def events(self, request: Request, *, pull: bool = True) -> AsyncGenerator[Event, None]:
-        """Send a request that is already put together, see `stream`."""
-        return self._run(ollama.chat(request, pull=pull))
-
-    def pull(self, model: str) -> AsyncGenerator[Pulling, None]:
-        """Download a model; see `Client.pull`."""
-        return self._run(delivery.pulling(_local(model)))
-
-    async def show(self, model: str) -> Shown:
-        """What the server knows of a model; see `Client.show`."""
-        return await self._result(library.show(_local(model)))
-
-    async def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name; see `Client.copy`."""
-        await self._finish(library.copy(_local(source), _local(destination)))
-
-    async def delete(self, model: str) -> None:
-        """Remove a model from the server; see `Client.delete`."""
-        await self._finish(library.delete(_local(model)))
-
-    async def models(self) -> list[Model]:
-        """The models that the server has."""
-        return await self._result(library.tags())
-
-    async def running(self) -> list[Running]:
-        """The models that are loaded."""
-        return await self._result(library.ps())
-
-    async def version(self) -> Version:
-        """What the server says it is."""
-        return await self._result(library.version())
-
-    async def close(self) -> None:
-        """Close all connections; the client opens new ones if it is used again."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    async def _result(self, flow: Flow[T]) -> T:
-        """The one thing that a flow yields."""
-        (result,) = [result async for result in self._run(flow)]
-        return result
-
-    async def _finish(self, flow: Flow[None]) -> None:
-        """Run a flow that yields nothing."""
-        async for _ in self._run(flow):
-            pass
-
-    def _forget(self) -> None:
-        """Look for a server anew at the next request; see `Client`."""
-        self._host = None
-
-    async def _run(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
-        """Drive a flow over this client's sockets."""
-        url = (await self.host()).url
-        if self._http is None:
-            self._http = httpx.AsyncClient(**_settings(url))
-        http = self._http
-        answer: int | bytes | None = None
-        with _told(url, self._forget), closing(flow):
-            async with AsyncExitStack() as opened:
-                while True:
-                    try:
-                        step = flow.send(answer)
-                    except StopIteration:
-                        return
-                    answer = None
-                    if isinstance(step, Open):
-                        await opened.aclose()
-                        data: bytes | AsyncIterable[bytes] | None
-                        if isinstance(step.body, Path):
-                            data = await opened.enter_async_context(aclosing(pieces.aof(step.body)))
-                        else:
-                            data = step.body
-                        ask = http.stream(step.method, step.path, content=data, headers=_headers(step.body))
-                        response = await opened.enter_async_context(ask)
-                        lines = await opened.enter_async_context(aclosing(pieces.alines(response.aiter_raw())))
-                        answer = response.status_code
-                    elif step is READ:
-                        answer = await anext(lines, None)
-                    else:
-                        yield step
-
-
-def _local(model: str) -> str:
-    """A local model's name as its server knows it."""
-    provider, name = names.target(model)
-    if provider != "ollama":
-        bare = name[len(names.LOCAL) :] if name.lower().startswith(names.LOCAL) else name
-        raise BadName(
-            f"{model!r} is no local model's name, and this version talks to local models only.",
-            f"Local names start with {names.LOCAL}: if Ollama has such a model, write {names.LOCAL}{bare}.",
-        )
-    return name
-
-
-def _message(turn: Message | Mapping[str, str]) -> Message:
-    return turn if isinstance(turn, Message) else Message(**turn)
-
-
-def _headers(body: bytes | Path | None) -> dict[str, str]:
-    """What a body needs said of it: JSON goes without saying, a file that is sent in pieces does not."""
-    if not isinstance(body, Path):
-        return {}
-    return {"Content-Length": str(body.stat().st_size), "Content-Type": "application/octet-stream"}
-
-
-def _settings(url: str) -> dict[str, Any]:
-    """How both clients' httpx is set up for a server."""
-    return {
-        "base_url": url,
-        # A model may take minutes to load or to think: only connecting is bounded.
-        "timeout": httpx.Timeout(None, connect=CONNECT_SECONDS),
-        # We read the bytes as they come, so they must not be compressed on the way.
-        "headers": {"Accept-Encoding": "identity", "Content-Type": "application/json"},
-        "trust_env": not hosts.is_loopback(url),
-        "verify": _no_certificates() if url.startswith("http://") else True,
-    }
-
-
-@cache
-def _no_certificates() -> ssl.SSLContext:
-    """A context that trusts nobody: reading the certificates takes 40 ms, which http:// does not need."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-@contextmanager
-def _told(url: str, forget: Callable[[], None]) -> Iterator[None]:
-    """Turn httpx's errors into ours, and forget a server that does not answer."""
-    url = hosts.without_secrets(url)
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        forget()
-        raise ServerDown(
-            f"No server answers at {url} ({error or 'timed out'}).", "Start it, or check the address."
-        ) from error
-    except httpx.TransportError as error:
-        forget()
-        raise ServerDown(
-            f"The connection to {url} broke before the answer was complete.",
-            "Ask again; if it happens again, see the server's log.",
-        ) from error
+    def _watched(self, flow: Flow[Any], watch: Watch | None = None) -> None:
+        """Run a flow to its end, and tell somebody of its steps."""
+        for step in self._told(self._run(flow)):
+            if watch is not None and isinstance(step, Pulling):
+                watch(step)

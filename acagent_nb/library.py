@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from .messages import Model, Running, Shown, Version
-from .wire import Flow, Open, done, fetch, post
+from .models import Model, Running, Shown, Version
+from .refusals import done, fetch
+from .wire import Flow, Open, post
 
 
 def tags() -> Flow[list[Model]]:
@@ -16,7 +17,7 @@ def tags() -> Flow[list[Model]]:
 
 def ps() -> Flow[list[Running]]:
     """The models that are loaded."""
-    yield (yield from fetch(Open("GET", "/api/ps"), _PS)).models
+    yield (yield from fetch(Open("GET", "/api/ps"), PS)).models
 
 
 def version() -> Flow[Version]:
@@ -48,6 +49,6 @@ class _Ps(Struct, frozen=True):
 
 
 _TAGS = msgspec.json.Decoder(_Tags)
-_PS = msgspec.json.Decoder(_Ps)
+PS = msgspec.json.Decoder(_Ps)
 SHOWN = msgspec.json.Decoder(Shown)
 VERSION = msgspec.json.Decoder(Version)

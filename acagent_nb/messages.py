@@ -1,21 +1,37 @@
-"""The values that travel: a `Request` goes out, events come in, a `Reply` is what stays.
+"""The values that travel: a `Request` goes out, events come in, a `Reply` (see `replies.py`) is what stays.
 
-    Request ──► Pulling* ──► (Thinking | Text | ToolCall)* ──► Done
+    Request ──► Pulling* ──► (Thinking | Text | ToolCall | Note)* ──► Done ──► ToolResult* ──► ... ──► Done
 
-They are frozen and hold the wire's words. Durations are integer nanoseconds, as Ollama sends them.
+A call of tools is a round: the results follow its `Done`, and the model goes on. All values are
+frozen and hold the wire's words. Durations are integer nanoseconds, as Ollama sends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from .options import Options
 
 
-class Message(Struct, frozen=True, omit_defaults=True):
+class ToolCall(Struct, frozen=True, tag=True):
+    """The model asks for a function to be called; calls always come whole.
+
+    Attributes
+    ----------
+    name, arguments
+        Of the function; the arguments are what the model made of its schema, and not checked yet.
+    id
+        By which a result says what it is the result of; empty where the server gives none.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class Message(Struct, frozen=True):
     """One turn of a conversation.
 
     Attributes
@@ -24,10 +40,23 @@ class Message(Struct, frozen=True, omit_defaults=True):
         "system", "user", "assistant" or "tool".
     content
         The text.
+    thinking
+        What the assistant thought before it said this.
+    images
+        Pictures that belong to the text, each as base64 without a data-URI's beginning.
+    tool_calls
+        What the assistant asks to be called.
+    tool_name, tool_call_id
+        For the role "tool": which function, and which call, the content is the result of.
     """
 
     role: str
-    content: str
+    content: str = ""
+    thinking: str = ""
+    images: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_name: str = ""
+    tool_call_id: str = ""
 
 
 Think = bool | Literal["low", "medium", "high", "max"]
@@ -50,6 +79,13 @@ class Request(Struct, frozen=True):
         Whether, or how hard, a thinking model thinks first; `None` leaves it to the server.
     keep_alive
         How long the model stays loaded afterwards: seconds, or a duration such as "5m".
+    tools
+        The functions that the model may ask for, as JSON schemas in the form that both APIs share.
+    truncate
+        Whether a conversation that is too long may be cut. `None` is our own default: it may not,
+        and is refused with `ContextTooLong`.
+    provider
+        Who answers: "ollama", "openai", or the name of an endpoint in `params.toml`.
     """
 
     model: str
@@ -58,6 +94,14 @@ class Request(Struct, frozen=True):
     format: str | dict[str, Any] | None = None
     think: Think | None = None
     keep_alive: float | str | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    truncate: bool | None = None
+    provider: str = "ollama"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is for an Ollama server."""
+        return self.provider == "ollama"
 
 
 class Stats(Struct, frozen=True):
@@ -83,6 +127,15 @@ class Stats(Struct, frozen=True):
         """Tokens of the answer for each second spent on generating them."""
         return self.eval_count / (self.eval_duration / 1e9) if self.eval_count and self.eval_duration else None
 
+    @classmethod
+    def sum(cls, each: list[Stats]) -> Stats:
+        """Several together, each figure by itself; one that no member of `each` has stays `None`."""
+        told = {name: [value for stats in each if (value := getattr(stats, name)) is not None] for name in _FIGURES}
+        return cls(**{name: sum(values) for name, values in told.items() if values})
+
+
+_FIGURES = Stats.__struct_fields__
+
 
 class Text(Struct, frozen=True, tag=True):
     """The next piece of the answer."""
@@ -96,12 +149,28 @@ class Thinking(Struct, frozen=True, tag=True):
     text: str
 
 
-class ToolCall(Struct, frozen=True, tag=True):
-    """The model asks for a function to be called; calls always come whole."""
+class ToolResult(Struct, frozen=True, tag=True):
+    """What a function of the caller's gave back.
 
-    name: str
-    arguments: dict[str, Any]
-    id: str = ""
+    Attributes
+    ----------
+    call
+        The call that it answers.
+    content
+        The result as text, as the model is told it.
+    failed
+        Whether the function raised; the content is then its error.
+    """
+
+    call: ToolCall
+    content: str
+    failed: bool = False
+
+
+class Note(Struct, frozen=True, tag=True):
+    """Something that the user should know though the answer comes, such as an option that does nothing."""
+
+    text: str
 
 
 class Pulling(Struct, frozen=True, tag=True):
@@ -130,180 +199,19 @@ class Done(Struct, frozen=True, tag=True):
     ----------
     done_reason
         "stop", "length", "load" or "unload"; empty where the server gave none.
+    stats
+        What it cost.
+    digest
+        Of the model that answered, hexadecimal; empty where it is not known.
+    truncated
+        Whether a part of the conversation was cut off to fit the context window; `None` where that
+        can't be known.
     """
 
     done_reason: str = ""
     stats: Stats = Stats()
-
-
-Event = Pulling | Thinking | Text | ToolCall | Done
-
-
-class Reply(Struct, frozen=True):
-    """A whole answer.
-
-    Attributes
-    ----------
-    text, thinking
-        All pieces put together.
-    tool_calls
-        The calls the model asked for, in order.
-    model
-        Who answered, by the name the server knows.
-    options
-        What was sent.
-    done_reason
-        See `Done`; `None` if the answer never came to its end.
-    stats
-        What it cost.
-    """
-
-    text: str
-    model: str
-    thinking: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    options: Options = field(default_factory=Options)
-    done_reason: str | None = None
-    stats: Stats = Stats()
-
-    @property
-    def complete(self) -> bool:
-        """False for what is left of an answer that was stopped or broke off."""
-        return self.done_reason is not None
-
-    def __str__(self) -> str:
-        return self.text
-
-    @classmethod
-    def of(cls, request: Request, events: Iterable[Event]) -> Reply:
-        """Put the events of an answer together, however far it came."""
-        text, thinking, calls, done = [], [], [], None
-        for event in events:
-            match event:
-                case Text(piece):
-                    text.append(piece)
-                case Thinking(piece):
-                    thinking.append(piece)
-                case ToolCall():
-                    calls.append(event)
-                case Done():
-                    done = event
-        return cls(
-            "".join(text),
-            request.model,
-            "".join(thinking),
-            tuple(calls),
-            request.options,
-            done.done_reason if done else None,
-            done.stats if done else Stats(),
-        )
-
-
-class Details(Struct, frozen=True):
-    """What a model's file says of itself, in the wire's words."""
-
-    format: str = ""
-    family: str = ""
-    parameter_size: str = ""
-    quantization_level: str = ""
-
-
-class Model(Struct, frozen=True):
-    """A model that a server has.
-
-    Attributes
-    ----------
-    name
-        With its tag: "tiny:latest".
-    size
-        Bytes on disk.
-    digest
-        Of its manifest, hexadecimal.
-    """
-
-    name: str
-    size: int = 0
     digest: str = ""
-    modified_at: str = ""
-    details: Details = Details()
+    truncated: bool | None = None
 
 
-class Running(Struct, frozen=True):
-    """A model that is loaded right now.
-
-    Attributes
-    ----------
-    size, size_vram
-        Bytes in memory, all and on the GPU.
-    expires_at
-        When it will be unloaded, as RFC 3339 text: "for ever" lies in a year that not every
-        calendar can hold.
-    context_length
-        Tokens; 0 on servers before 0.10.0, which do not say.
-    """
-
-    name: str
-    size: int = 0
-    size_vram: int = 0
-    digest: str = ""
-    expires_at: str = ""
-    context_length: int = 0
-
-    @property
-    def processor(self) -> str:
-        """Where it runs: "CPU", "GPU", or how much of it on the GPU, as in "40% GPU"."""
-        share = self.size_vram / self.size if self.size else 0.0
-        return "CPU" if share == 0 else "GPU" if share >= 1 else f"{share:.0%} GPU"
-
-
-class Shown(Struct, frozen=True):
-    """What a server knows of a model.
-
-    Attributes
-    ----------
-    capabilities
-        What it can do: "completion", "tools", "thinking", "vision", "insert", "embedding"; empty on
-        servers before 0.6.4, which do not say.
-    parameters
-        The model's own options, one a line: a name, blanks, a value in Go's syntax.
-    template, system
-        Its chat template, and the system prompt that it comes with.
-    model_info
-        What its file says, by the file's keys; long lists are empty.
-    modelfile
-        How it was made, in the words of Ollama's Modelfile.
-    messages
-        The turns that it comes with.
-    """
-
-    capabilities: tuple[str, ...] = ()
-    details: Details = Details()
-    parameters: str = ""
-    template: str = ""
-    system: str = ""
-    license: str = ""
-    model_info: dict[str, Any] = {}
-    modelfile: str = ""
-    modified_at: str = ""
-    messages: tuple[dict[str, Any], ...] = ()
-
-    @property
-    def context_length(self) -> int | None:
-        """Tokens that the model was made for, if its file says so."""
-        length = self.model_info.get(f"{self.model_info.get('general.architecture')}.context_length")
-        return length if isinstance(length, int) else None
-
-
-class Version(Struct, frozen=True):
-    """What a server says it is.
-
-    Attributes
-    ----------
-    version
-        Ollama's version; "0.0.0" for one built from source.
-    engine
-        What the embedded server runs on; `None` for Ollama itself.
-    """
-
-    version: str
-    engine: dict[str, Any] | None = None
+Event = Pulling | Thinking | Text | ToolCall | ToolResult | Note | Done

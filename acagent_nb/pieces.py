@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,8 @@ def of(file: Path) -> Generator[bytes, None, None]:
 
 async def aof(file: Path) -> AsyncGenerator[bytes, None]:
     """The same for asynchronous code; other tasks go on while a piece is read."""
+    import asyncio
+
     with file.open("rb") as data:  # opening it is quick, and reading has a thread
         while piece := await asyncio.to_thread(data.read, _PIECE):
             yield piece

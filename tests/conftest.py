@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from acagent_nb import hosts
+
+from . import clients
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,19 @@ def api(server: str) -> Iterator[httpx.Client]:
         for model in ("tiny", "tiny:skills"):
             assert client.post("/api/pull", json={"model": model, "stream": False}).json() == {"status": "success"}
         yield client
+
+
+@pytest.fixture(params=[clients.blocking, clients.asynchronous], ids=lambda way: way.__name__)
+def do(request: pytest.FixtureRequest) -> clients.Do:
+    """One call of either client: see `clients.blocking`."""
+    way: clients.Do = request.param
+    return way
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave a live server alone unless one is named, or `-m` says what to run."""
+    if os.environ.get("OLLAMA_HOST") or config.option.markexpr:
+        return
+    live = [item for item in items if item.get_closest_marker("live")]
+    config.hook.pytest_deselected(items=live)
+    items[:] = [item for item in items if item not in live]

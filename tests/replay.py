@@ -43,6 +43,8 @@ class Answer:
         A seed: the bytes are sent in pieces cut at random places; `None` sends line by line.
     breaks
         Close the connection after the last line without ending the answer.
+    headers
+        Further ones, by name and value.
     """
 
     lines: tuple[str, ...] = ()
@@ -53,14 +55,27 @@ class Answer:
     stall: float = 0.0
     cuts: int | None = None
     breaks: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class Replay:
-    """What a test sees of the server."""
+    """What a test sees of the server.
+
+    Attributes
+    ----------
+    requests
+        What was asked, but for what is answered unasked: see `aside`.
+    aside
+        Paths of questions for the version and the loaded models that no test had an answer for.
+    peers
+        The client's end of each connection, in the order in which they were opened.
+    """
 
     url: str
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    peers: list[Any] = field(default_factory=list)
     left: list[float] = field(default_factory=list)  # time.monotonic() when a client went away too early
     gone: Event = field(default_factory=Event)
 
@@ -87,26 +102,44 @@ def said(*pieces: str, done: bool = True, **how: Any) -> Answer:
     return Answer(tuple(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), **how)
 
 
+_ALWAYS = {
+    "version": Answer(('{"version":"0.0.0"}',), content_type="application/json"),
+    "ps": Answer(('{"models":[]}',), content_type="application/json"),
+    "show": Answer(('{"error":"model not found"}',), 404, "application/json"),
+}
+
+
 @contextmanager
 def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
     """Serve these answers, by the last part of the path (`chat=...`, `pull=[first, second]`, `blobs=...`).
 
-    The last one of a list is repeated. A path that is not named gets Ollama's 404. Of a body that is
-    no JSON the digest is kept, as for a blob.
+    The last one of a list is repeated. A path that is not named gets Ollama's 404, but its version, what is
+    loaded and what it knows of a model a server always tells: it was built from source, and nothing is. Of a
+    body that is no JSON the digest is kept, as for a blob.
     """
     queues = {path: list(each) if isinstance(each, list) else [each] for path, each in answers.items()}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or a piece waits for the one before it to be acknowledged
 
         def do_POST(self) -> None:
-            replay.requests.append((self.command, self.path, self._body()))
-            queue = queues.get("blobs" if "/blobs/" in self.path else self.path.rsplit("/", 1)[-1])
+            name, body = "blobs" if "/blobs/" in self.path else self.path.rsplit("/", 1)[-1], self._body()
+            queue = queues.get(name)
+            if not queue and name in _ALWAYS:
+                replay.aside.append(self.path)
+                queue = [_ALWAYS[name]]
+            else:
+                replay.requests.append((self.command, self.path, body))
             if not queue:
                 queue = [Answer(("404 page not found",), 404, "text/plain")]
             self._play(queue.pop(0) if len(queue) > 1 else queue[0])
 
         do_GET = do_DELETE = do_HEAD = do_POST
+
+        def setup(self) -> None:
+            replay.peers.append(self.client_address)
+            super().setup()
 
         def _body(self) -> Any:
             left = int(self.headers.get("Content-Length") or 0)
@@ -123,8 +156,9 @@ def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
             try:
                 self._wait(answer.late)
                 self.send_response(answer.status)
-                if answer.content_type:
-                    self.send_header("Content-Type", answer.content_type)
+                for header, value in (("Content-Type", answer.content_type), *answer.headers):
+                    if value:
+                        self.send_header(header, value)
                 if self.command == "HEAD":
                     return self.end_headers()
                 self.send_header("Transfer-Encoding", "chunked")
@@ -151,6 +185,8 @@ def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
             """Say nothing: a test's output is its own."""
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 256  # many clients may come at once
+
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Say nothing of a client that drops a kept connection; other errors would fail the test anyway."""
 

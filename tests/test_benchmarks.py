@@ -14,6 +14,11 @@ import pytest
     [
         ("server", ["--rounds", "1", "--requests", "2"], ["first text, ms", "memory: server"]),
         ("server", ["--rounds", "1", "--requests", "1", "--tokens", "30"], ["Each answer has 30 pieces"]),
+        (
+            "client",
+            ["--rounds=1", "--tokens=5", "--requests=4", "--at-once=2", "--texts=2", "--soak=20"],
+            ["a streamed token, CPU us", "our memory after 2 and 20 requests"],
+        ),
         ("soak", ["--requests", "50", "--grown", "500"], ["after      5  server", "after     50  child"]),
     ],
 )

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from acagent_nb import AsyncClient, Client
-from acagent_nb.errors import BadName, BadOption, Incomplete, ModelMissing, ServerDown, ServerError
-from acagent_nb.messages import Done, Event, Message, Pulling, Reply, Text
+from acagent_nb.errors import BadName, BadOption, Incomplete, KeyMissing, ModelMissing, ServerDown, ServerError
+from acagent_nb.messages import Done, Event, Message, Pulling, Text
+from acagent_nb.replies import Reply
 
 from .replay import SERVERS, recorded, recordings, replaying, said
 
@@ -80,7 +81,7 @@ def test_no_pull_means_none(ask: Ask) -> None:
 
 def test_what_is_sent_is_what_was_said(ask: Ask) -> None:
     talk = [Message("user", "a"), {"role": "assistant", "content": "b"}, Message("user", "c")]
-    with replaying(chat=said("ok")) as replay:
+    with replaying(chat=said('{"ok": true}')) as replay:
         ask(replay.url, prompt=talk, system="Be brief.", seed=1, stop="x", format="json", think=False, keep_alive="1m")
     assert replay.requests[0][2] == {
         "model": "tiny",
@@ -94,6 +95,7 @@ def test_what_is_sent_is_what_was_said(ask: Ask) -> None:
         "format": "json",
         "think": False,
         "keep_alive": "1m",
+        "truncate": False,
     }
 
 
@@ -101,12 +103,15 @@ def test_what_is_sent_is_what_was_said(ask: Ask) -> None:
     ("how", "error"),
     [
         ({"model": "local_a b"}, BadName),
-        ({"model": "gpt-4o"}, BadName),
+        ({"model": "gpt-4o"}, KeyMissing),
         ({"temprature": 1}, BadOption),
         ({"top_p": 7}, BadOption),
     ],
 )
-def test_a_mistake_is_refused_before_anything_is_sent(ask: Ask, how: dict[str, Any], error: type[Exception]) -> None:
+def test_a_mistake_is_refused_before_anything_is_sent(
+    ask: Ask, how: dict[str, Any], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with replaying(chat=said("ok")) as replay, pytest.raises(error):
         ask(replay.url, **how)
     assert replay.requests == []

@@ -10,10 +10,11 @@ import pytest
 from acagent_nb.delivery import pulling
 from acagent_nb.errors import ContextTooLong, Incomplete, ModelMissing, ServerError
 from acagent_nb.library import ps, tags, version
-from acagent_nb.messages import Done, Message, Pulling, Request, Stats, Text, Thinking, ToolCall, Version
+from acagent_nb.messages import Done, Message, Pulling, Request, Stats, Text, Thinking, ToolCall
+from acagent_nb.models import Version
 from acagent_nb.ollama import chat
 from acagent_nb.options import Options
-from acagent_nb.wire import READ, Flow, Open
+from acagent_nb.wire import READ, Flow, Header, Open
 
 from .replay import SERVERS, Answer, recorded, said
 
@@ -21,7 +22,10 @@ ASK = Request("tiny", (Message("user", "why is the sky blue?"),), Options(temper
 
 
 def run(flow: Flow[Any], *answers: Answer, seen: list[Any] | None = None) -> tuple[list[Any], list[Open]]:
-    """All that a flow yields, and what it asked for, if it is given these answers in order."""
+    """All that a flow yields, and what it asked for, if it is given these answers in order.
+
+    What it asks about an answer that has come is not counted: nothing is loaded, and no version is told.
+    """
     seen = [] if seen is None else seen
     asked, queue = [], list(answers)
     lines: list[bytes] = []
@@ -30,11 +34,15 @@ def run(flow: Flow[Any], *answers: Answer, seen: list[Any] | None = None) -> tup
         while True:
             step = flow.send(answer)
             answer = None
-            if isinstance(step, Open):
+            if isinstance(step, Open) and step.seconds is not None:
+                lines, answer = [b"404 page not found"], 404
+            elif isinstance(step, Open):
                 asked.append(step)
                 now = queue.pop(0)
                 lines = "".join(now.lines).encode().split(b"\n")
                 answer = now.status
+            elif isinstance(step, Header):
+                answer = None
             elif step is READ:
                 answer = lines.pop(0) if lines else None
             else:
@@ -58,12 +66,19 @@ def test_a_stream_gives_text_and_its_end(server: str) -> None:
         "model": "tiny",
         "messages": [{"role": "user", "content": "why is the sky blue?"}],
         "options": {"temperature": 0.0},
+        "truncate": False,
     }
 
 
 def test_only_what_was_set_is_sent() -> None:
     _, (asked,) = run(chat(Request("m", (), think=False, keep_alive=0)), recorded("chat_unload"))
-    assert json.loads(asked.body or b"") == {"model": "m", "messages": [], "think": False, "keep_alive": 0}
+    assert json.loads(asked.body or b"") == {
+        "model": "m",
+        "messages": [],
+        "think": False,
+        "keep_alive": 0,
+        "truncate": False,
+    }
 
 
 def test_thinking_and_tool_calls_are_events_of_their_own() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
+from acagent_nb.asynchronous import AsyncClient
 from acagent_nb.errors import ServerDown
 from acagent_nb.messages import Done, Event, Message, Request, Text
 from acagent_nb.pump import Pump
@@ -22,7 +24,7 @@ def drain(pump: Pump, events: list[Event]) -> None:
 
 
 def test_all_that_was_said_comes_through() -> None:
-    with replaying(chat=said("a", "b", pause=0.01)) as replay, Pump(replay.url, ASK) as pump:
+    with replaying(chat=said("a", "b", pause=0.01)) as replay, Pump(partial(AsyncClient, replay.url), ASK) as pump:
         events: list[Event] = []
         drain(pump, events)
     assert events[:2] == [Text("a"), Text("b")]
@@ -31,7 +33,7 @@ def test_all_that_was_said_comes_through() -> None:
 
 def test_the_last_words_of_a_stalled_server_are_not_held_back() -> None:
     with replaying(chat=said("last ", "words", stall=20, done=False)) as replay:
-        with Pump(replay.url, ASK) as pump:
+        with Pump(partial(AsyncClient, replay.url), ASK) as pump:
             came: list[Event] = []
             while len(came) < 2:
                 came += pump.take(5)
@@ -46,7 +48,7 @@ def test_the_last_words_of_a_stalled_server_are_not_held_back() -> None:
 @pytest.mark.parametrize("answer", [said("a", stall=20, done=False), Answer(late=20)], ids=["reading", "waiting"])
 def test_stopping_closes_the_connection_at_once(answer: Answer) -> None:
     with replaying(chat=answer) as replay:
-        with Pump(replay.url, ASK) as pump:
+        with Pump(partial(AsyncClient, replay.url), ASK) as pump:
             while not replay.requests:
                 pump.take(0.01)
             time.sleep(0.1)
@@ -58,7 +60,10 @@ def test_stopping_closes_the_connection_at_once(answer: Answer) -> None:
 
 
 def test_an_error_comes_after_what_came_before_it() -> None:
-    with replaying(chat=said("half", done=False, breaks=True)) as replay, Pump(replay.url, ASK) as pump:
+    with (
+        replaying(chat=said("half", done=False, breaks=True)) as replay,
+        Pump(partial(AsyncClient, replay.url), ASK) as pump,
+    ):
         came = pump.take(5)
         with pytest.raises(ServerDown):
             drain(pump, came)

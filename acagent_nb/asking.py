@@ -1,0 +1,218 @@
+"""What a caller says -> what is asked: prompts, pictures, tools and options become a `Request`.
+
+Everything is checked here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+
+from . import images as pictures
+from .errors import BadPrompt
+from .messages import Message, Request, Think, ToolCall
+from .options import Options
+from .params import Params
+from .replies import Reply
+from .shapes import Shape
+from .tools import Tools
+
+if TYPE_CHECKING:
+    pass
+
+Turn = Message | Mapping[str, Any]
+Prompt = str | Turn | Iterable[Turn] | Reply
+Image = Any  # a path, bytes, base64 or a PIL image: see `images.encoded`
+
+
+class How(TypedDict, total=False):
+    """How a question is asked; all of it may be left out. Model options stand beside it, by their own names.
+
+    Attributes
+    ----------
+    system
+        Instructions for the model, as a first turn.
+    images
+        Pictures that belong to the last user turn: paths, bytes, base64 texts or PIL images.
+    format
+        "json", a JSON schema, or a class: a pydantic model, a dataclass, `list[int]` ...
+        The answer is then `reply.value`.
+    think
+        Whether, or how hard ("low", "medium", "high", "max"), a thinking model thinks first.
+    tools
+        Functions that the model may call, or schemas of some; functions are called, see `rounds`.
+    keep_alive
+        How long the model stays loaded: seconds, or a duration such as "5m"; 0 unloads it, -1 never.
+    truncate
+        Whether a conversation that is too long may be cut; otherwise it is refused.
+    """
+
+    system: str | None
+    images: Iterable[Image] | Image | None
+    format: Any
+    think: Think | None
+    tools: Iterable[Callable[..., Any] | dict[str, Any]]
+    keep_alive: float | str | None
+    truncate: bool | None
+    num_ctx: int | None
+    num_batch: int | None
+    num_gpu: int | None
+    main_gpu: int | None
+    use_mmap: bool | None
+    num_thread: int | None
+    draft_num_predict: int | None
+    num_keep: int | None
+    seed: int | None
+    num_predict: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    typical_p: float | None
+    repeat_last_n: int | None
+    repeat_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    stop: str | list[str] | None
+    mirostat: int | None
+    mirostat_eta: float | None
+    mirostat_tau: float | None
+    penalize_newline: bool | None
+    numa: bool | None
+    low_vram: bool | None
+    vocab_only: bool | None
+    use_mlock: bool | None
+
+
+class Asked(NamedTuple):
+    """A question that is ready to go, and what belongs to it on this side."""
+
+    request: Request
+    tools: Tools
+    shape: Shape
+
+
+def asked(
+    params: Params,
+    model: str | None,
+    prompt: Prompt,
+    *,
+    system: str | None = None,
+    images: Iterable[Image] | Image | None = None,
+    format: Any = None,
+    think: Think | None = None,
+    tools: Iterable[Callable[..., Any] | dict[str, Any]] = (),
+    keep_alive: float | str | None = None,
+    truncate: bool | None = None,
+    **options: Any,
+) -> Asked:
+    """What `chat` and `stream` send for their arguments.
+
+    Raises
+    ------
+    BadName, BadOption, BadPrompt
+        Something of it can't be meant.
+    """
+    target = params.target(model)
+    turns = conversation(prompt)
+    if system:
+        turns.insert(0, Message("system", system))
+    if images is not None:
+        turns = _with_pictures(turns, images)
+    offered, shape = Tools.of(tools), Shape.of(format)
+    request = Request(
+        target.model,
+        tuple(turns),
+        params.options(Options.of(options)),
+        shape.wire,
+        think,
+        keep_alive,
+        offered.schemas,
+        truncate,
+        target.provider,
+    )
+    return Asked(request, offered, shape)
+
+
+def conversation(prompt: Prompt) -> list[Message]:
+    """A prompt as turns: a text is one of the user's, a `Reply` the whole conversation that led to it."""
+    if isinstance(prompt, str):
+        return [Message("user", prompt)]
+    if isinstance(prompt, Reply):
+        return list(prompt.messages)
+    if isinstance(prompt, (Message, Mapping)):
+        return [message(prompt)]
+    if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray)):
+        return [message(turn) for turn in prompt]
+    raise BadPrompt(
+        f"A prompt is a text or a list of messages, not {_kind(prompt)}.",
+        'For example "Why is the sky blue?", or [{"role": "user", "content": "Hello"}].',
+    )
+
+
+def message(turn: Turn) -> Message:
+    """One turn, given as a `Message` or as a dict in Ollama's words."""
+    if isinstance(turn, Message):
+        return turn
+    if not isinstance(turn, Mapping):
+        raise BadPrompt(
+            f"A turn of a conversation is a Message or a dict, not {_kind(turn)}.",
+            'For example {"role": "user", "content": "Hello"}.',
+        )
+    unknown = set(turn) - set(Message.__struct_fields__)
+    if unknown or not isinstance(turn.get("role"), str) or not isinstance(turn.get("content") or "", str):
+        what = f"knows no {sorted(unknown)[0]!r}" if unknown else "needs a role and a content, both texts"
+        raise BadPrompt(f"A message {what}.", f"Its words are: {', '.join(Message.__struct_fields__)}.")
+    said = {name: value for name, value in turn.items() if value}
+    if "images" in said:
+        said["images"] = tuple(pictures.encoded(image) for image in said["images"])
+    if "tool_calls" in said:
+        said["tool_calls"] = tuple(_call(call) for call in said["tool_calls"])
+    return Message(**said)
+
+
+def _call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    try:
+        function = call["function"]
+        return ToolCall(str(function["name"]), dict(function.get("arguments") or {}), str(call.get("id") or ""))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadPrompt(
+            "A tool call of a message has not the form that Ollama gives it.",
+            'It looks like {"function": {"name": "add", "arguments": {"a": 1, "b": 2}}}.',
+        ) from None
+
+
+def _with_pictures(turns: list[Message], images: Any) -> list[Message]:
+    """The same conversation with pictures at its last user turn."""
+    several = isinstance(images, Iterable) and not isinstance(images, (str, bytes, bytearray, memoryview))
+    # A PIL image or an array may be iterable too; what can be saved is one picture.
+    given = list(images) if several and not hasattr(images, "save") and not hasattr(images, "savefig") else [images]
+    at = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if at is None:
+        raise BadPrompt("Pictures belong to a turn of the user's, and there is none.", "Ask something about them.")
+    turn = turns[at]
+    encoded = tuple(pictures.encoded(image) for image in given)
+    turns[at] = Message(turn.role, turn.content, turn.thinking, (*turn.images, *encoded))
+    return turns
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def spelt_out(method: F) -> F:
+    """Give a method that takes `**how` the signature that its users may rely on, for `?` and tab completion."""
+    signature = inspect.signature(method)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in How.__annotations__.items()
+    ]
+    method.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]  # inspect reads it
+    return method
+
+
+def _kind(thing: Any) -> str:
+    return f"{'an' if type(thing).__name__[0] in 'aeiou' else 'a'} {type(thing).__name__}"

@@ -1,0 +1,109 @@
+"""What is learnt of a server while it is used: its version, its models' abilities, what is loaded.
+
+Flows ask for a fact when they first need it, and a client keeps it for the next answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+from . import names
+from .errors import BadName, Incapable, LLMError
+from .library import PS, SHOWN, VERSION
+from .liveness import varies
+from .messages import Note, Request
+from .models import Running, Version
+from .options import Options, notes
+from .refusals import fetch
+from .wire import Open, Step, post
+
+_FRESH_SECONDS = 30.0  # how long what is loaded counts as known: another program may load it anew
+_ASIDE_SECONDS = 5.0  # how long an answer waits for what is only nice to know of it
+
+
+class Facts:
+    """What one client knows of one server.
+
+    Attributes
+    ----------
+    version
+        `None` until it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.version: Version | None = None
+        self._told: set[str] = set()
+        self._capabilities: dict[str, tuple[str, ...]] = {}
+        self._running: dict[tuple[str, int | None], tuple[Running | None, float]] = {}
+
+    def warnings(self, options: Options) -> Generator[Step | Note, Any, None]:
+        """What is to be said of options that do nothing on this server, each once."""
+        if not any(varies(name) for name in options.sent()):
+            return  # they work everywhere, so the version need not be known before the answer
+        version = yield from self.versioned()
+        said = notes(options, version.version if version else "", version.engine if version else None)
+        for sentence in said:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                yield Note(sentence)
+
+    def versioned(self) -> Generator[Step, Any, Version | None]:
+        """The server's version, asked for once; `None` if it does not say."""
+        if self.version is None:
+            with suppress(LLMError):  # a proxy may let nothing but chats through
+                self.version = yield from fetch(Open("GET", "/api/version", seconds=_ASIDE_SECONDS), VERSION)
+        return self.version
+
+    def running(self, request: Request) -> Generator[Step, Any, Running | None]:
+        """The model as it was loaded for a request; `None` if it is not any more, or the server does not say.
+
+        It is asked for again after half a minute, or when another window is asked for.
+        """
+        key = (_key(request.model), request.options.num_ctx)
+        loaded, until = self._running.get(key, (None, 0.0))
+        if time.monotonic() > until:
+            fresh = time.monotonic() + _FRESH_SECONDS
+            try:
+                every = (yield from fetch(Open("GET", "/api/ps", seconds=_ASIDE_SECONDS), PS)).models
+            except LLMError:  # the answer has come all the same, and is worth more than this
+                self._running[key] = None, fresh
+                return None
+            loaded = next((each for each in every if _key(each.name) == key[0]), None)
+            self._running[key] = loaded, fresh if loaded else 0.0
+        return loaded
+
+    def needs(self, capability: str, request: Request) -> Generator[Step, Any, None]:
+        """Refuse what the model can't do, where the server says what it can: some servers ignore it in silence.
+
+        Raises
+        ------
+        Incapable, ModelMissing
+        """
+        key = _key(request.model)
+        if key not in self._capabilities:
+            shown = yield from fetch(post("/api/show", {"model": request.model}), SHOWN, request.model)
+            self._capabilities[key] = shown.capabilities
+        able = self._capabilities[key]
+        if able and capability not in able:
+            raise Incapable(
+                f"The model {request.model} has no {capability}.",
+                f"It can do: {', '.join(able)}. Choose a model with {capability}.",
+                status=400,
+            )
+
+    def forget(self, model: str) -> None:
+        """Know nothing of a model: it was made anew, or removed."""
+        key = _key(model)
+        self._capabilities.pop(key, None)
+        self._running = {known: loaded for known, loaded in self._running.items() if known[0] != key}
+
+
+def _key(model: str) -> str:
+    """By which two spellings of a name are known to be one; a server may have names that it would not take."""
+    try:
+        return names.parse(model).key
+    except BadName:
+        return model
