@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from .presets import PRESETS as PRESETS
     from .presets import Preset as Preset
     from .replies import Reply as Reply
+    from .widgets.chat_panel import ChatPanel as ChatPanel
+    from .widgets.model_manager import ModelManager as ModelManager
+    from .widgets.options_panel import OptionsPanel as OptionsPanel
 
 _ROOMS = {  # which room each public name lives in
     "asynchronous": ("AsyncClient",),
@@ -98,6 +101,9 @@ _ROOMS = {  # which room each public name lives in
     "presets": ("PRESETS", "Preset"),
     "origins": ("provenance",),
     "replies": ("Reply",),
+    "widgets.chat_panel": ("ChatPanel",),
+    "widgets.model_manager": ("ModelManager",),
+    "widgets.options_panel": ("OptionsPanel",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -5,25 +5,26 @@ Everything is checked here, before anything is sent.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
+
+from msgspec.structs import replace
 
 from . import images as pictures
-from .errors import BadPrompt
+from .errors import BadOption, BadPrompt
 from .messages import Message, Request, Think, ToolCall
-from .options import Options
+from .options import TABLE, Options
 from .params import Params
 from .replies import Reply
 from .shapes import Shape
 from .tools import Tools
 
-if TYPE_CHECKING:
-    pass
-
 Turn = Message | Mapping[str, Any]
 Prompt = str | Turn | Iterable[Turn] | Reply
 Image = Any  # a path, bytes, base64 or a PIL image: see `images.encoded`
+Tool = Callable[..., Any] | dict[str, Any]
 
 
 class How(TypedDict, total=False):
@@ -52,7 +53,7 @@ class How(TypedDict, total=False):
     images: Iterable[Image] | Image | None
     format: Any
     think: Think | None
-    tools: Iterable[Callable[..., Any] | dict[str, Any]]
+    tools: Iterable[Tool] | Tool | None
     keep_alive: float | str | None
     truncate: bool | None
     num_ctx: int | None
@@ -85,6 +86,10 @@ class How(TypedDict, total=False):
     use_mlock: bool | None
 
 
+_WORDS = {"pull", "timeout", "rounds", *How.__annotations__} - set(TABLE)
+_TEXTS = ("role", "content", "thinking", "tool_name", "tool_call_id")
+
+
 class Asked(NamedTuple):
     """A question that is ready to go, and what belongs to it on this side."""
 
@@ -102,7 +107,7 @@ def asked(
     images: Iterable[Image] | Image | None = None,
     format: Any = None,
     think: Think | None = None,
-    tools: Iterable[Callable[..., Any] | dict[str, Any]] = (),
+    tools: Iterable[Tool] | Tool | None = None,
     keep_alive: float | str | None = None,
     truncate: bool | None = None,
     **options: Any,
@@ -116,15 +121,15 @@ def asked(
     """
     target = params.target(model)
     turns = conversation(prompt)
-    if system:
-        turns.insert(0, Message("system", system))
+    if system is not None and sendable(system, "system"):
+        turns.insert(0, Message("system", sendable(system, "system")))
     if images is not None:
         turns = _with_pictures(turns, images)
     offered, shape = Tools.of(tools), Shape.of(format)
     request = Request(
         target.model,
         tuple(turns),
-        params.options(Options.of(options)),
+        params.options(own_options(options, _WORDS)),
         shape.wire,
         think,
         keep_alive,
@@ -138,7 +143,7 @@ def asked(
 def conversation(prompt: Prompt) -> list[Message]:
     """A prompt as turns: a text is one of the user's, a `Reply` the whole conversation that led to it."""
     if isinstance(prompt, str):
-        return [Message("user", prompt)]
+        return [Message("user", sendable(prompt, "prompt"))]
     if isinstance(prompt, Reply):
         return list(prompt.messages)
     if isinstance(prompt, (Message, Mapping)):
@@ -154,7 +159,7 @@ def conversation(prompt: Prompt) -> list[Message]:
 def message(turn: Turn) -> Message:
     """One turn, given as a `Message` or as a dict in Ollama's words."""
     if isinstance(turn, Message):
-        return turn
+        return replace(turn, **{name: sendable(getattr(turn, name), name) for name in _TEXTS})
     if not isinstance(turn, Mapping):
         raise BadPrompt(
             f"A turn of a conversation is a Message or a dict, not {_kind(turn)}.",
@@ -169,7 +174,69 @@ def message(turn: Turn) -> Message:
         said["images"] = tuple(pictures.encoded(image) for image in said["images"])
     if "tool_calls" in said:
         said["tool_calls"] = tuple(_call(call) for call in said["tool_calls"])
-    return Message(**said)
+    return message(Message(**said))
+
+
+def sendable(text: Any, what: str) -> str:
+    """A caller's text as one that can be sent.
+
+    A subclass of `str`, as numpy's texts are, becomes one itself, which is all that JSON's writers know.
+
+    Parameters
+    ----------
+    text
+        What should be a text.
+    what
+        Its name, for the error.
+
+    Raises
+    ------
+    BadPrompt
+        It is none, or holds half a character, as file names that are not UTF-8 do in Python.
+    """
+    if not isinstance(text, str):
+        raise BadPrompt(f"The {what} is a text, not {_kind(text)}.", "Give it in quotes, or str() of it.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadPrompt(
+            f"The {what} holds half a character, which can't be sent.",
+            'Replace it: text.encode(errors="replace").decode()',
+        ) from None
+    return str.__str__(text)
+
+
+def own_options(given: Mapping[str, Any], words: Iterable[str]) -> Options:
+    """The model options among a call's keywords; the call knows all the others, which are its `words`.
+
+    Raises
+    ------
+    BadOption
+        See `Options.of`; it names one of `words` if that is more like what was written than any option.
+    """
+    known = set(words)
+    for name in given:
+        if name in TABLE:
+            continue
+        if name == "options":
+            raise BadOption(
+                "Model options stand in a call by their own names.",
+                "Write temperature=0.2, or **settings.sent() for all of an Options.",
+            )
+        if (near := difflib.get_close_matches(name, {*known, *TABLE}, 1, 0.75)) and near[0] in known:
+            raise BadOption(f"There is no keyword {name!r}.", f"Did you mean {near[0]!r}?")
+    return Options.of(given)
+
+
+def several(texts: str | Iterable[str]) -> list[str]:
+    """One text or several as a list; `BadPrompt` if something else is among them."""
+    if isinstance(texts, str):
+        return [sendable(texts, "text")]
+    many = isinstance(texts, Iterable) and not isinstance(texts, (bytes, bytearray, Mapping))
+    each = list(texts) if many else [texts]
+    if not all(isinstance(text, str) for text in each):
+        raise BadPrompt("Only texts can be made into vectors.", "Give a text, or a list of texts.")
+    return [sendable(text, "text") for text in each]
 
 
 def _call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
@@ -206,9 +273,11 @@ def spelt_out(method: F) -> F:
     """Give a method that takes `**how` the signature that its users may rely on, for `?` and tab completion."""
     signature = inspect.signature(method)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    # What Python keeps of How's annotations are ForwardRefs, which help() would show with all that they know.
+    hints = {name: getattr(hint, "__forward_arg__", hint) for name, hint in How.__annotations__.items()}
     more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in How.__annotations__.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
     ]
     method.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]  # inspect reads it
     return method

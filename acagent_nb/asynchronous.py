@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,13 +103,15 @@ class AsyncClient:
         *_, vectors = [event async for event in events]
         return vectors  # type: ignore[return-value]  # the last thing that the flow yields
 
-    async def pull(self, model: str, *, watch: Watch | None = None, insecure: bool = False) -> None:
+    async def pull(
+        self, model: str, *, watch: Watch | None = None, insecure: bool = False, timeout: float = inf
+    ) -> None:
         """Download a model; see `Client.pull`."""
-        await self._watched(self._talk.pull(model, insecure), watch)
+        await self._watched(self._talk.pull(model, insecure), watch, timeout)
 
-    async def create(self, model: str, *, watch: Watch | None = None, **how: Any) -> None:
+    async def create(self, model: str, *, watch: Watch | None = None, timeout: float = inf, **how: Any) -> None:
         """Make a model; see `Client.create`."""
-        await self._watched(self._talk.create(model, how), watch)
+        await self._watched(self._talk.create(model, how), watch, timeout)
 
     async def show(self, model: str) -> Shown:
         """What the server knows of a model; see `Client.show`."""
@@ -180,8 +183,8 @@ class AsyncClient:
         (result,) = [result async for result in self._run(flow, timeout)]
         return result
 
-    async def _watched(self, flow: Flow[Any], watch: Watch | None = None) -> None:
+    async def _watched(self, flow: Flow[Any], watch: Watch | None = None, timeout: float | None = None) -> None:
         """Run a flow to its end, and tell somebody of its steps."""
-        async for step in self._told(self._run(flow)):
+        async for step in self._told(self._run(flow, timeout)):
             if watch is not None and isinstance(step, Pulling):
                 watch(step)

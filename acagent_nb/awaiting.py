@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from . import hosts, pieces, sdk
+from . import hosts, log, pieces, sdk, upload
 from .driving import Deadline, Line, Settings, headers_of, pool, shut, told
 from .errors import ServerDown
 from .plain import AsyncPlain
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
+_Answer = tuple[int, Mapping[str, str], AsyncIterator[bytes]]
 
 _SHARD = 8  # connections of one pool: httpcore looks through all of a pool's for every request
 
@@ -67,12 +68,19 @@ class AsyncSockets:
                             answer = await anext(lines, None)
                         elif isinstance(step, (Open, Call)):
                             await opened.aclose()
-                            asking = self._answered(step, deadline, opened)
-                            answer, headers, lines = await _within(deadline, asking)
+                            line = Line()
+                            asking: Awaitable[_Answer] = _within(deadline, self._answered(step, deadline, opened, line))
+                            if isinstance(step, Open) and step.tell:
+                                asking = asyncio.ensure_future(asking)
+                                async with aclosing(upload.ticks(asking)) as ticks:
+                                    async for _ in ticks:
+                                        yield step.tell(line.sent)
+                            answer, headers, lines = await asking
                         elif isinstance(step, Header):
                             answer = headers.get(step.name)
                         elif isinstance(step, Wait):
                             await opened.aclose()
+                            log.pause(step.seconds)
                             await asyncio.sleep(deadline.wait(step.seconds))
                         else:
                             answer = await _within(deadline, _awaited(step))
@@ -98,21 +106,26 @@ class AsyncSockets:
             self._finding = asyncio.Lock()
             self._loop = loop
 
-    async def _answered(
-        self, step: Open | Call, deadline: Deadline, opened: AsyncExitStack
-    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+    async def _answered(self, step: Open | Call, deadline: Deadline, opened: AsyncExitStack, line: Line) -> _Answer:
         """Send a request; the answer's status, its headers and its lines."""
-        send = self._called if isinstance(step, Call) else self._sent
-        response = await send(step, deadline, opened)  # type: ignore[arg-type]  # each takes its own kind of step
+        exchange = log.Exchange(step) if log.on() else None
+        response: Any = await (
+            self._called(step, deadline, opened) if isinstance(step, Call) else self._sent(step, deadline, opened, line)
+        )
         if deadline.left is not None:
             timer = asyncio.get_running_loop().call_later(deadline.left, shut, response)
             opened.callback(timer.cancel)
-        lines = await opened.enter_async_context(aclosing(pieces.alines(response.aiter_raw())))
+        body: AsyncIterator[bytes] = response.aiter_raw()
+        if exchange:
+            exchange.answered(response.status_code, log.url(step, self._host, self._clouds))
+            opened.callback(exchange.end)
+            body = await opened.enter_async_context(aclosing(exchange.aheard(body)))
+        lines = await opened.enter_async_context(aclosing(pieces.alines(body)))
         return response.status_code, response.headers, lines
 
-    async def _sent(self, step: Open, deadline: Deadline, opened: AsyncExitStack) -> httpx.Response:
+    async def _sent(self, step: Open, deadline: Deadline, opened: AsyncExitStack, line: Line) -> httpx.Response:
         """To the Ollama server; see `Line` for when it is sent twice."""
-        url, line = (await self.host()).url, Line()
+        url = (await self.host()).url
         shard = next((shard for shard in self._shards if shard.url == url and shard.busy < _SHARD), None)
         if shard is None:
             shard = _Shard(url, httpx.AsyncClient(**pool(url, self._settings.headers, AsyncPlain)))
@@ -120,16 +133,19 @@ class AsyncSockets:
         opened.enter_context(shard)
         try:
             return await self._once(shard.http, step, deadline, opened, line)
-        except Line.BROKEN:
+        except Line.BROKEN as raised:
             if line.fresh:
                 raise
+            log.again(step, raised)
         return await self._once(shard.http, step, deadline, opened, line)
 
     async def _once(
         self, http: httpx.AsyncClient, step: Open, deadline: Deadline, opened: AsyncExitStack, line: Line
     ) -> httpx.Response:
         body = step.body
-        data = await opened.enter_async_context(aclosing(pieces.aof(body))) if isinstance(body, Path) else body
+        data: Any = body
+        if isinstance(body, Path):
+            data = await opened.enter_async_context(aclosing(pieces.aof(body, line.went)))
         request = http.stream(
             step.method,
             step.path,
@@ -151,6 +167,8 @@ class AsyncSockets:
     def _ours(self, raised: Exception, step: Any, deadline: Deadline) -> Exception:
         """See `Sockets._ours`."""
         error = told(raised, step, self._host, deadline)
+        if log.on():
+            log.failed(step, log.url(step, self._host, self._clouds), raised, error)
         if isinstance(error, ServerDown) and not isinstance(step, Call):
             self._host = None
         return error

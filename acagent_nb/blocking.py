@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from . import hosts, pieces, sdk
+from . import hosts, log, pieces, sdk
 from .driving import Deadline, Line, Settings, headers_of, pool, shut, told
 from .errors import ServerDown
 from .plain import Plain
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
+_Answer = tuple[int, Mapping[str, str], Iterator[bytes]]
 
 
 class Sockets:
@@ -76,11 +77,12 @@ class Sockets:
                         answer = next(lines, None)
                     elif isinstance(step, (Open, Call)):
                         opened.close()
-                        answer, headers, lines = self._answered(step, deadline, opened)
+                        answer, headers, lines = yield from self._asked(step, deadline, opened)
                     elif isinstance(step, Header):
                         answer = headers.get(step.name)
                     elif isinstance(step, Wait):
                         opened.close()
+                        log.pause(step.seconds)
                         time.sleep(deadline.wait(step.seconds))
                     else:
                         answer = _now(step.work())
@@ -98,30 +100,51 @@ class Sockets:
         for cloud in clouds.values():
             cloud.close()
 
-    def _answered(
-        self, step: Open | Call, deadline: Deadline, opened: ExitStack
-    ) -> tuple[int, Mapping[str, str], Iterator[bytes]]:
-        """Send a request; the answer's status, its headers and its lines."""
-        send = self._called if isinstance(step, Call) else self._sent
-        response = send(step, deadline, opened)  # type: ignore[arg-type]  # each takes its own kind of step
-        _bound(response, deadline, opened)
-        return response.status_code, response.headers, pieces.lines(response.iter_raw())
+    def _asked(self, step: Open | Call, deadline: Deadline, opened: ExitStack) -> Generator[Any, None, _Answer]:
+        """Send a request, here or in a thread that tells how far it is."""
+        line = Line()
+        if isinstance(step, Call) or step.tell is None:
+            return self._answered(step, deadline, opened, line)
+        from . import upload
 
-    def _sent(self, step: Open, deadline: Deadline, opened: ExitStack) -> httpx.Response:
+        def send(own: ExitStack) -> _Answer:
+            return self._answered(step, deadline, own, line)
+
+        return (yield from upload.aside(send, line, step.tell, deadline, opened))
+
+    def _answered(self, step: Open | Call, deadline: Deadline, opened: ExitStack, line: Line) -> _Answer:
+        """Send a request; the answer's status, its headers and its lines."""
+        exchange = log.Exchange(step) if log.on() else None
+        response: Any = (
+            self._called(step, deadline, opened) if isinstance(step, Call) else self._sent(step, deadline, opened, line)
+        )
+        _bound(response, deadline, opened)
+        body: Iterator[bytes] = response.iter_raw()
+        if exchange:
+            exchange.answered(response.status_code, log.url(step, self._host, self._clouds))
+            opened.callback(exchange.end)
+            body = exchange.heard(body)
+        return response.status_code, response.headers, pieces.lines(body)
+
+    def _sent(self, step: Open, deadline: Deadline, opened: ExitStack, line: Line) -> httpx.Response:
         """To the Ollama server; see `Line` for when it is sent twice."""
-        http, line = self._http(), Line()
+        # One that may be ended from outside has a connection of its own: `Line` hears of new ones only.
+        http = self._http() if step.tell is None else opened.enter_context(self._new_http())
         try:
             return self._once(http, step, deadline, opened, line)
-        except Line.BROKEN:
+        except Line.BROKEN as raised:
             if line.fresh:
                 raise
+            log.again(step, raised)
         return self._once(http, step, deadline, opened, line)
 
     def _once(
         self, http: httpx.Client, step: Open, deadline: Deadline, opened: ExitStack, line: Line
     ) -> httpx.Response:
         body = step.body
-        data = opened.enter_context(closing(deadline.kept(pieces.of(body)))) if isinstance(body, Path) else body
+        data: Any = body
+        if isinstance(body, Path):
+            data = opened.enter_context(closing(deadline.kept(pieces.of(body, line.went))))
         request = http.stream(
             step.method,
             step.path,
@@ -137,8 +160,12 @@ class Sockets:
         with self._lock:
             url = self.host().url
             if url not in self._pools:
-                self._pools[url] = httpx.Client(**pool(url, self._settings.headers, Plain))
+                self._pools[url] = self._new_http()
             return self._pools[url]
+
+    def _new_http(self) -> httpx.Client:
+        """The same, none of which is open yet."""
+        return httpx.Client(**pool(self.host().url, self._settings.headers, Plain))
 
     def _called(self, step: Call, deadline: Deadline, opened: ExitStack) -> sdk.Answer:
         """To a cloud model's server."""
@@ -151,6 +178,8 @@ class Sockets:
     def _ours(self, raised: Exception, step: Any, deadline: Deadline) -> Exception:
         """The error of our tree, if it is one of the line's; a server that does not answer is forgotten."""
         error = told(raised, step, self._host, deadline)
+        if log.on():
+            log.failed(step, log.url(step, self._host, self._clouds), raised, error)
         if isinstance(error, ServerDown) and not isinstance(step, Call):
             self._host = None
         return error

@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 after an error, which is printed in two lines.
+        The exit status: 0, or 1 after an error, which is printed in two lines, or if `doctor` finds one.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        given.run(given)
+        status: int | None = given.run(given)
         sys.stdout.flush()
     except LLMError as error:
         for line in (error.message, error.hint or _MORE):  # a server's own words may be of many lines
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    else:
+        return status or 0
     return 0
 
 

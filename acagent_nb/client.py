@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
+from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -199,7 +200,7 @@ class Client:
         *_, vectors = self._told(self._run(self._talk.embedded(model, texts, **how), timeout))
         return vectors  # type: ignore[return-value]  # the last thing that the flow yields
 
-    def pull(self, model: str, *, watch: Watch | None = None, insecure: bool = False) -> None:
+    def pull(self, model: str, *, watch: Watch | None = None, insecure: bool = False, timeout: float = inf) -> None:
         """Download a model; what has come stays if it is interrupted, and the next pull resumes.
 
         Parameters
@@ -210,14 +211,16 @@ class Client:
             Called with each `Pulling`, to show how far it is in bytes.
         insecure
             Let the server use http for a registry.
+        timeout
+            Seconds; the client's own does not hold for what may take an hour.
 
         Raises
         ------
         ModelMissing, DiskFull, ServerError, ServerDown
         """
-        self._watched(self._talk.pull(model, insecure), watch)
+        self._watched(self._talk.pull(model, insecure), watch, timeout)
 
-    def create(self, model: str, *, watch: Watch | None = None, **how: Any) -> None:
+    def create(self, model: str, *, watch: Watch | None = None, timeout: float = inf, **how: Any) -> None:
         """Make a model out of another, or out of files; an existing one of this name is replaced.
 
         Parameters
@@ -226,6 +229,8 @@ class Client:
             Its name.
         watch
             Called with each `Pulling`, to show how far it is.
+        timeout
+            Seconds; the client's own does not hold.
         how
             `from_model`, or `file` (a GGUF, which is uploaded), or `modelfile` (a path, or its text);
             `adapter` (a GGUF), `system`, `template`, `parameters` (model options), `messages`,
@@ -237,7 +242,7 @@ class Client:
             The Modelfile can't be read.
         DiskFull, ServerError, ServerDown
         """
-        self._watched(self._talk.create(model, how), watch)
+        self._watched(self._talk.create(model, how), watch, timeout)
 
     def show(self, model: str) -> Shown:
         """What the server knows of a `model`. Raises `ModelMissing`."""
@@ -327,8 +332,8 @@ class Client:
         (result,) = self._run(flow, timeout)
         return result
 
-    def _watched(self, flow: Flow[Any], watch: Watch | None = None) -> None:
+    def _watched(self, flow: Flow[Any], watch: Watch | None = None, timeout: float | None = None) -> None:
         """Run a flow to its end, and tell somebody of its steps."""
-        for step in self._told(self._run(flow)):
+        for step in self._told(self._run(flow, timeout)):
             if watch is not None and isinstance(step, Pulling):
                 watch(step)

@@ -1,4 +1,6 @@
-"""Commands for the models of whatever server is in use: pull, create, list, show, rm, cp, ps.
+"""Commands for the models of whatever server is in use, and what is wrong with it.
+
+pull, create, list, show, rm, cp, ps, doctor
 
 Models are named as in a notebook, or without the `local_`. What takes time to import waits for its command.
 """
@@ -7,20 +9,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
-from . import builtin, names, terminal
+from . import builtin, meant, names, terminal
 from .errors import Interrupted, LLMError, ModelMissing, Warned
 
 if TYPE_CHECKING:
     from .client import Client
     from .models import Model
 
+_GET = "acagent-nb pull tiny"
 Commands = Any  # argparse keeps the type of what add_subparsers gives to itself
 
 
@@ -109,11 +111,20 @@ def add(commands: Commands) -> None:
         ("acagent-nb ps", "acagent-nb ps --json"),
         as_json,
     )
+    _add(
+        commands,
+        _doctor,
+        "tell what works here and what does not",
+        "Look at the server, its models, the disk, keys and packages, and tell what to do about each problem. Nothing "
+        "is started or changed. The exit status is 1 if something does not work.",
+        ("acagent-nb doctor", "acagent-nb doctor --json | jq -r '.findings[] | select(.wrong) | .remedy'"),
+        as_json,
+    )
 
 
 def _add(
     commands: Commands,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     brief: str,
     description: str,
     examples: tuple[str, ...],
@@ -133,9 +144,9 @@ def _add(
 
 
 def _pull(given: argparse.Namespace) -> None:
-    model = _named(given.model)
+    model = meant.named(given.model)
     progress = terminal.Progress()
-    with _client() as client, _suggesting(client, given.model, builtin.listed()):
+    with _client() as client, meant.suggesting(client, given.model, _GET, builtin.listed()):
         try:
             client.pull(model, watch=progress.show, insecure=given.insecure)
         except KeyboardInterrupt:
@@ -152,16 +163,16 @@ def _create(given: argparse.Namespace) -> None:
     nothing = not (given.modelfile or given.from_model or given.file)
     how = {
         "modelfile": Path("Modelfile") if nothing else given.modelfile,
-        "from_model": _named(given.from_model) if given.from_model else None,
+        "from_model": meant.named(given.from_model) if given.from_model else None,
         "parameters": _parameters(given.parameter),
         **{name: getattr(given, name) for name in ("file", "adapter", "system", "license", "quantize")},
     }
     progress = terminal.Progress(sys.stderr if given.json else None)
-    with _client() as client, _suggesting(client, given.from_model or given.model):
+    with _client() as client, meant.suggesting(client, given.from_model or given.model, _GET):
         with catch_warnings(record=True) as warned:
             simplefilter("always", Warned)
             try:
-                client.create(_named(given.model), watch=progress.show, **how)
+                client.create(meant.named(given.model), watch=progress.show, **how)
             except KeyboardInterrupt:
                 raise Interrupted(f"Stopped; {given.model} was not made.") from None
             finally:
@@ -169,7 +180,7 @@ def _create(given: argparse.Namespace) -> None:
         for each in warned:
             print(each.message, file=sys.stderr)
         if given.json:
-            key = names.parse(_named(given.model).removeprefix(names.LOCAL)).key
+            key = names.parse(meant.named(given.model).removeprefix(names.LOCAL)).key
             return terminal.print_json(next(each for each in client.models() if names.parse(each.name).key == key))
     return print(f"{given.model} is made in {progress.seconds:.1f} s")
 
@@ -194,7 +205,7 @@ def _list(given: argparse.Namespace) -> None:
         if given.json:
             return terminal.print_json(models)
         if not models:
-            return print("The server has no models yet; `acagent-nb pull tiny` gets one.")
+            return print(f"The server has no models yet; `{_GET}` gets one.")
         rows = [
             (each.name, each.digest[:12], terminal.size(each.size), terminal.when(each.modified_at)) for each in models
         ]
@@ -202,8 +213,8 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    with _client() as client, _suggesting(client, given.model):
-        shown = client.show(_named(given.model))
+    with _client() as client, meant.suggesting(client, given.model, _GET):
+        shown = client.show(meant.named(given.model))
     if given.json:
         return terminal.print_json(shown)
     facts = {
@@ -231,8 +242,8 @@ def _rm(given: argparse.Namespace) -> None:
         there = {names.parse(each.name).key: each for each in client.models()}
         doomed: dict[str, Model] = {}
         for text in given.models:  # all are looked for before any is removed
-            with _suggesting(client, text):
-                key = names.parse(_named(text).removeprefix(names.LOCAL)).key
+            with meant.suggesting(client, text, _GET):
+                key = names.parse(meant.named(text).removeprefix(names.LOCAL)).key
                 if key not in there:
                     raise ModelMissing(f"The server does not have the model {text}.")
                 doomed[key] = there[key]
@@ -257,8 +268,8 @@ def _agreed(models: list[Model]) -> bool:
 
 
 def _cp(given: argparse.Namespace) -> None:
-    source, destination = _named(given.source), _named(given.destination)
-    with _client() as client, _suggesting(client, given.source):
+    source, destination = meant.named(given.source), meant.named(given.destination)
+    with _client() as client, meant.suggesting(client, given.source, _GET):
         new = names.parse(destination.removeprefix(names.LOCAL))
         if any(names.parse(each.name).key == new.key for each in client.models()):
             raise LLMError(f"{new.short} is there already.", f"Remove it first: acagent-nb rm {new.short}")
@@ -287,31 +298,13 @@ def _ps(given: argparse.Namespace) -> None:
     return print(terminal.table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNLOADED"), rows))
 
 
+def _doctor(given: argparse.Namespace) -> int:
+    from . import doctor
+
+    return doctor.tell(as_json=given.json)
+
+
 def _client() -> Client:
     from .client import Client
 
     return Client()
-
-
-def _named(text: str) -> str:
-    """A local model's name, whether or not it was written with the `local_`."""
-    return text if text.startswith(names.LOCAL) else names.LOCAL + text
-
-
-@contextmanager
-def _suggesting(client: Client, text: str, more: list[str] | None = None) -> Iterator[None]:
-    """Let an error about a model that is not there name those that are."""
-    import difflib
-
-    try:
-        yield
-    except ModelMissing as error:
-        there = [each.name for each in client.models()]
-        short = {name.removesuffix(f":{names.TAG}").lower(): name for name in [*(more or []), *there]}
-        wanted = text.removeprefix(names.LOCAL).lower()
-        if near := difflib.get_close_matches(wanted, [name for name in short if name != wanted], n=1):
-            raise ModelMissing(error.message, f"Did you mean {short[near[0]]}?") from None
-        if more is None:
-            known = f"It has: {', '.join(there)}." if there else "It has none yet; `acagent-nb pull tiny` gets one."
-            raise ModelMissing(error.message, known) from None
-        raise

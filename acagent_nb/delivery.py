@@ -38,7 +38,7 @@ def blob(digest: str, data: Path | bytes, model: str = "") -> Flow[Pulling]:
     Yields
     ------
     Pulling
-        Before and after it is sent, or once if there is nothing to send.
+        Before, while and after it is sent, or once if there is nothing to send.
 
     Raises
     ------
@@ -53,14 +53,18 @@ def blob(digest: str, data: Path | bytes, model: str = "") -> Flow[Pulling]:
         return
     if status != 404:  # the answer to a HEAD has no body that could say why
         raise ServerError(f"The server refuses the digest {digest!r}.", status=status)
-    yield Pulling(model, f"uploading {name}", 0, size)
+
+    def sent(count: int) -> Pulling:
+        return Pulling(model, f"uploading {name}", min(count, size), size)
+
+    yield sent(0)
     try:
-        yield from done(Open("POST", path, data), model)
+        yield from done(Open("POST", path, data, tell=sent if isinstance(data, Path) else None), model)
     except ServerError as error:
         if "digest mismatch" in error.message and isinstance(data, Path):
             error.hint = "The file has changed since it was hashed: try again."
         raise
-    yield Pulling(model, f"uploading {name}", size, size)
+    yield sent(size)
 
 
 def create(

@@ -1,6 +1,6 @@
 """Events -> a growing cell output, or text as it comes where there is no page.
 
-Notebook ── one display_data, updated at most 16 times a second, ever less often as it gets dear
+Notebook ── one display_data, updated at most 12 times a second, ever less often as it gets dear
 Terminal ── the new words; progress on one line that is written over
 """
 
@@ -8,36 +8,33 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from functools import partial
-from threading import Thread
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 from uuid import uuid4
 
-from . import names
-from .client import Client
-from .errors import Interrupted, LLMError
-from .growing import Growing
+from . import columns, origins
+from .columns import Columns
+from .coming import Coming
+from .errors import Interrupted
+from .growing import Growing, Part, Words
 from .hosts import Host
-from .messages import Version
+from .messages import Thinking, ToolCall, ToolResult
 from .page import Page, pull_words
-from .pump import Pump
+from .params import Params
+from .pump import Errands
 
-T = TypeVar("T")
-
-SHORTEST = 1 / 16  # seconds between two drawings: at most 20 a second, the last one on top
-QUIET = 0.08  # seconds without news after which what has come is drawn, however dear that is
+SHORTEST = 1 / 12  # seconds between two drawings: more is more than a reader can tell apart
+GLANCE = 0.02  # seconds between two looks at what has come
+QUIET = 0.1  # seconds without news after which what has come is drawn, however dear that is
 TICK = 1.0  # seconds between two drawings when nothing comes: the time that passes is shown
-_BYTES_A_SECOND = 500_000  # what a page can take for long without getting slow
-_FACTS_SECONDS = 1.0  # how long a finished answer waits for the server to say where it ran
+_BYTES_A_SECOND = 150_000  # what a page can lay out for long and still answer its reader at once
 
 
 class Screen(Protocol):
     """Where an answer is drawn."""
 
-    def draw(self, answer: Growing) -> float:
-        """Show the answer as it is now; gives back how many seconds to wait before the next time."""
+    def draw(self, answers: Sequence[Growing]) -> float:
+        """Show the answers as they are now; gives back how many seconds to wait before the next time."""
 
 
 def screen(shell: Any) -> Screen:
@@ -45,161 +42,181 @@ def screen(shell: Any) -> Screen:
     return Notebook() if getattr(shell, "kernel", None) is not None else Terminal()
 
 
-def show(answer: Growing, screen: Screen, find: Callable[[], Host], *, pull: bool = True) -> None:
-    """Ask, and draw the answer until it ends; what has come stays, marked, if it ends badly.
+def show(
+    answers: Sequence[Growing],
+    screen: Screen,
+    place: Callable[[Growing], Host],
+    *,
+    params: Params,
+    pull: bool = True,
+    timeout: float | None = None,
+    errands: Errands | None = None,
+) -> None:
+    """Ask all at once, and draw the answers until they end; what has come stays, marked, if one ends badly.
 
     Parameters
     ----------
-    find
-        Looks for the server; runs in a thread of its own, so that it can take its time.
+    answers
+        Each with its question.
+    place
+        Looks for an answer's server; runs in a thread of its own, so that it can take its time.
+    params
+        Whose endpoints hold.
     pull
         Whether a missing model is pulled first.
+    timeout
+        Seconds for each whole answer; `None` sets no bound.
+    errands
+        Done here in between, with the answers drawn as they are: a function that a model calls may
+        have a question to the user.
 
     Raises
     ------
     Interrupted
-        The user stopped it. The connection is closed by then.
+        The user stopped them. Their connections are closed by then.
     LLMError
-        See `Client.chat`.
+        See `Client.chat`; with several answers the first error, after all have ended.
     """
+    errands = errands or Errands()
+    coming = [Coming(answer, place, params, pull=pull, timeout=timeout) for answer in answers]
     try:
-        _draw_while(answer, screen, finding := _aside(find))
-        answer.host = finding.result()
-        pump = Pump(answer.host.url, answer.request, pull=pull)
-        try:
-            with pump:
-                _follow(pump, answer, screen)
-        finally:
-            pump.stop()  # an interrupt may fall between the thread's start and the block
+        _follow(coming, screen, errands)
     except KeyboardInterrupt:
-        answer.end("stopped")
+        for answer in answers:
+            answer.end("stopped")
         raise Interrupted() from None
-    except LLMError:
-        answer.end("broke off" if answer.text else "failed")
-        raise
     finally:
-        answer.end("failed")  # which says nothing new unless something of ours broke
-        screen.draw(answer)
+        errands.close()
+        for each in coming:
+            each.cancel()
+        for each in coming:
+            each.stop()
+        screen.draw(answers)
+    for each in coming:
+        if each.error is not None:
+            raise each.error
 
 
-def _follow(pump: Pump, answer: Growing, screen: Screen) -> None:
+def _follow(coming: Sequence[Coming], screen: Screen, errands: Errands) -> None:
     """Draw what comes, in time but not too often, until nothing more comes."""
-    assert answer.host is not None
-    about: Future[tuple[Version, str]] | None = None
-    drawn, pause, fresh = time.monotonic(), screen.draw(answer), False
-    while not pump.ended and not answer.done:
-        since = time.monotonic() - drawn
-        events = pump.take(max(min(pause - since, QUIET), SHORTEST - since, 0.0) if fresh else max(TICK - since, 0.0))
-        answer.feed(events)
-        since = time.monotonic() - drawn
-        if since >= pause or (fresh and not events and since >= SHORTEST) or (not fresh and since >= TICK):
-            pause = max(screen.draw(answer), SHORTEST)
+    answers = [each.answer for each in coming]
+    drawn, pause, fresh = time.monotonic(), screen.draw(answers), False
+    while True:
+        news = [each.step() for each in coming]
+        if all(each.over for each in coming):
+            break
+        if errands.waiting:
+            screen.draw(answers)
+            errands.do()
+        since, fresh = time.monotonic() - drawn, fresh or any(news)
+        if (since >= pause and fresh) or (fresh and not any(news) and since >= SHORTEST) or since >= max(TICK, pause):
+            pause = max(screen.draw(answers), SHORTEST)
             drawn, fresh = time.monotonic(), False
-        else:
-            fresh = fresh or bool(events)
-        if about is None and (answer.text or answer.thinking):  # the model is loaded by now
-            about = _aside(partial(_about, answer.host.url, answer.request.model))
-    if about is not None:
-        if fresh and not about.done():
-            screen.draw(answer)
-        wait([about], _FACTS_SECONDS)
-        if about.done() and about.exception() is None:
-            answer.version, answer.processor = about.result()
-
-
-def _about(url: str, model: str) -> tuple[Version, str]:
-    """What the server says it is, and where the model runs on it."""
-    key = names.parse(model).key
-    with Client(url) as client:
-        running = {names.parse(each.name).key: each.processor for each in client.running()}
-        return client.version(), running.get(key, "")
-
-
-def _draw_while(answer: Growing, screen: Screen, work: Future[Any]) -> None:
-    """Show what is being done elsewhere, and for how long already."""
-    shown, drawn = "", 0.0
-    while not work.done():
-        if answer.status != shown or time.monotonic() > drawn + TICK:
-            shown, drawn = answer.status, time.monotonic()
-            screen.draw(answer)
-        wait([work], SHORTEST)
-
-
-def _aside(work: Callable[[], T]) -> Future[T]:
-    """Do it in a thread that neither an interrupt nor the end of Python has to wait for."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # whatever it is, it belongs to the one who asks for the result
-            future.set_exception(error)
-
-    Thread(target=run, name="acagent_nb aside", daemon=True).start()
-    return future
+        time.sleep(min(max(pause - since, GLANCE), QUIET) if fresh else GLANCE)
 
 
 class Notebook:
-    """A cell's output: one display, updated as the answer grows."""
+    """A cell's output: one display, updated as the answers grow, in which a notebook saves them all."""
 
     def __init__(self) -> None:
         self._id = uuid4().hex
         self._page = Page()
+        self._columns = Columns()
         self._shown = False
 
-    def draw(self, answer: Growing) -> float:
+    def draw(self, answers: Sequence[Growing]) -> float:
         """Send the whole output; the pause grows with what that cost here and with what it weighs for the page."""
         from IPython.display import display
 
         began = time.perf_counter()
-        html = self._page.html(answer)
+        alone = answers[0] if len(answers) == 1 else None
+        html = self._page.html(alone) if alone else self._columns.html(answers)
         display(  # type: ignore[no-untyped-call]  # IPython has no types here
-            {"text/html": html, "text/plain": answer.text},
+            {"text/html": html, "text/plain": alone.text if alone else columns.plain(answers)},
             raw=True,  # a text that is an address would be fetched, one that is a path be read
             display_id=self._id,
             update=self._shown,
-            metadata={"acagent_nb": answer.provenance()},  # an update replaces it, so it is sent every time
+            metadata=origins.saved(answers),  # an update replaces it, so it is sent every time
         )
         self._shown = True
         return max(SHORTEST, 4 * (time.perf_counter() - began), len(html) / _BYTES_A_SECOND)
 
 
 class Terminal:
-    """A plain terminal or a file: new words as they come, the footer at the end."""
+    """A plain terminal or a file: new words as they come, the footer at the end.
+
+    Several answers come one after the other, each when it has ended.
+    """
 
     def __init__(self) -> None:
-        self._printed = {"thinking": 0, "text": 0}
-        self._status = False
+        self._at = 0  # the part of the answer that is printed, and how far
+        self._printed = 0
+        self._began = False
+        self._over: list[Growing] = []
+        self._status = self._tabled = False
 
-    def draw(self, answer: Growing) -> float:
+    def draw(self, answers: Sequence[Growing]) -> float:
         """Print what is new."""
-        for part, text in (("thinking", answer.thinking), ("text", answer.text)):
-            if new := text[self._printed[part] :]:
-                self._print_part(part, new)
-                self._printed[part] += len(new)
-        if answer.ended:
-            self._line("")
-            lines = [" · ".join(answer.facts()), *([answer.place] if answer.tell_host else [])]
-            print("\n" * (2 if any(self._printed.values()) else 0) + _printable("\n".join(lines)))
-        elif not any(self._printed.values()):
-            words = pull_words(answer.pulling) if answer.pulling else f"{answer.status}… {answer.seconds:.0f} s"
-            self._line(f"{answer.name} · {words}")
+        if len(answers) == 1:
+            self._draw(answers[0])
+        else:
+            self._draw_ended(answers)
         sys.stdout.flush()
         return SHORTEST
 
-    def _print_part(self, part: str, new: str) -> None:
-        self._line("")
-        if part == "text" and self._printed["thinking"] and not self._printed["text"]:
-            print("\n")
-        elif part == "thinking" and not self._printed["thinking"]:
-            print("thinking: ", end="")
-        print(_printable(new), end="")
+    def _draw(self, answer: Growing) -> None:
+        for at in range(self._at, len(answer.parts)):
+            part = answer.parts[at]
+            text = _told(part, answer.parts[at - 1] if at else None)
+            if new := text[self._printed if at == self._at else 0 :]:
+                self._line("")
+                print(_printable(new), end="")
+                self._began = True
+            self._at, self._printed = at, len(text)
+        if answer.ended:
+            self._line("")
+            lines = [" · ".join(answer.facts()), *([answer.place] if answer.tell_host else []), *answer.notes]
+            print("\n" * (2 if self._began else 0) + _printable("\n".join(lines)))
+        elif not self._began:
+            words = pull_words(answer.pulling) if answer.pulling else f"{answer.status}… {answer.seconds:.0f} s"
+            self._line(f"{answer.name} · {words}")
+
+    def _draw_ended(self, answers: Sequence[Growing]) -> None:
+        for answer in answers:
+            if answer.ended and answer not in self._over:
+                self._line("")
+                self._over.append(answer)
+                print(_printable(f"{answer.label}\n{'-' * len(answer.label)}"))
+                if answer.error:
+                    print(_printable(f"{type(answer.error).__name__}: {answer.error}"))
+                one = Terminal()
+                one._draw(answer)
+                print()
+        left = [answer for answer in answers if not answer.ended]
+        if left:
+            self._line(f"{len(left)} of {len(answers)} answers · {max(each.seconds for each in left):.0f} s")
+        elif not self._tabled:
+            self._tabled = True
+            print(_printable(columns.table(answers)))
 
     def _line(self, words: str) -> None:
         """Write over the line that tells the progress; a file does not get one."""
         if sys.stdout.isatty() and (words or self._status):
             print(f"\r\x1b[K{_printable(words)}", end="")
             self._status = bool(words)
+
+
+def _told(part: Part, before: Part | None) -> str:
+    """A part of an answer as text, set apart from what came before it."""
+    if isinstance(part, Words):
+        head = "thinking: " if part.kind is Thinking else ""
+        return ("\n\n" if before is not None else "") + head + part.text
+    if isinstance(part, ToolCall):
+        said = ", ".join(f"{name}={value!r}" for name, value in part.arguments.items())
+        return ("\n\n" if before is not None else "") + f"{part.name}({said})"
+    if isinstance(part, ToolResult):
+        return f"\n{'failed' if part.failed else '->'} {part.call.name}: {part.content}"
+    return ""
 
 
 def _printable(text: str) -> str:

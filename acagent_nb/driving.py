@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import socket
 import ssl
 import time
@@ -16,13 +18,14 @@ import httpx
 
 from . import hosts, keys, sdk
 from .addresses import is_loopback, without_secrets
-from .errors import LLMError, ServerDown, TimedOut
+from .errors import BadOption, LLMError, ServerDown, TimedOut
 from .params import Params
 from .wire import Call, Run
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
+_FOREVER = 1e8  # seconds, three years
 
 
 class Settings(NamedTuple):
@@ -54,11 +57,11 @@ class Settings(NamedTuple):
 
 
 class Deadline:
-    """When a call has to be over; `None` seconds for never."""
+    """When a call has to be over; `None` seconds for never. Raises `BadOption` for what is no number."""
 
     def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
+        self.seconds = None if seconds is None else _bounded(seconds)
+        self._end = None if self.seconds is None else time.monotonic() + self.seconds
 
     @property
     def left(self) -> float | None:
@@ -100,31 +103,66 @@ class Deadline:
         return httpx.Timeout(silent, connect=CONNECT_SECONDS if silent is None else min(CONNECT_SECONDS, silent))
 
 
+def _bounded(seconds: Any) -> float | None:
+    """A caller's timeout; `None` for more than a system's own clocks can hold, such as infinity."""
+    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or math.isnan(seconds):
+        raise BadOption(f"timeout takes a number of seconds, not {seconds!r:.60}.", "Leave it out for no bound.")
+    return float(seconds) if seconds < _FOREVER else None
+
+
 class Line:
-    """Hears from httpx whether a request has a new connection, or one that was kept from an earlier request.
+    """A request's connection, as httpx tells of it: a new one, or one that was kept from an earlier request.
 
     A server may close a kept connection in the moment in which it is used again, and then it has not
     seen the request. So one that fails there before the first byte of an answer is sent once more, whatever
     it asks for. One that fails on a new connection is not: the server may have begun with it.
+
+    Attributes
+    ----------
+    fresh
+        Whether it is a new one.
+    sent
+        Bytes of a file that went over it.
     """
 
     BROKEN = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
     def __init__(self) -> None:
         self.fresh = False
+        self.sent = 0
+        self._stream: Any = None
+        self._cut = False
 
-    def hear(self, event: str, _: Any) -> None:
+    def hear(self, event: str, about: Mapping[str, Any]) -> None:
         """For a blocking client's `trace`."""
         self.fresh = self.fresh or event.startswith("connection.connect")
+        if hasattr(about.get("return_value"), "get_extra_info"):  # connected, or now with TLS
+            self._stream = about["return_value"]
+            if self._cut:
+                _shut(self._stream)
 
-    async def ahear(self, event: str, about: Any) -> None:
+    async def ahear(self, event: str, about: Mapping[str, Any]) -> None:
         """The same for an asynchronous client."""
         self.hear(event, about)
+
+    def went(self, sent: int) -> None:
+        """Note how much of a file went; never less than before, even if it is sent once more."""
+        self.sent = max(self.sent, sent)
+
+    def cut(self) -> None:
+        """End a new connection from outside, now or as soon as there is one."""
+        self._cut = True
+        if self._stream is not None:
+            _shut(self._stream)
 
 
 def shut(response: Any) -> None:
     """End an answer's connection from outside: whoever waits for its next bytes sees its end."""
-    line = response.extensions["network_stream"].get_extra_info("socket")
+    _shut(response.extensions["network_stream"])
+
+
+def _shut(stream: Any) -> None:
+    line = stream.get_extra_info("socket")
     if line is not None:
         with suppress(OSError):  # it is closed already
             line.shutdown(socket.SHUT_RDWR)
@@ -187,7 +225,10 @@ def _broken(raised: httpx.TransportError, host: hosts.Host | None) -> LLMError:
     if isinstance(raised, _NOT_REACHED):
         late = isinstance(raised, httpx.ConnectTimeout)
         why = f"no connection within {CONNECT_SECONDS:g} seconds" if late else str(raised)
-        return ServerDown(f"No server answers at {url} ({why}).", "Start it, or check the address.")
+        hint = "Start it, or check the address."
+        if host and host.how == hosts.EMBEDDED:  # the next call looks again
+            hint = "Ask again: it is started anew."
+        return ServerDown(f"No server answers at {url} ({why}).", hint)
     if isinstance(raised, httpx.TimeoutException):
         return TimedOut(f"The server at {url} said nothing for too long.", "See its log.")
     return ServerDown(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from .errors import BadPrompt, ServerError
+from .errors import ServerError
 from .facts import Facts
 from .messages import Event, Request
 from .ollama import asked
@@ -33,8 +33,6 @@ def embed(
         numpy is not installed.
     """
     numpy = extra("numpy")
-    if not all(isinstance(text, str) for text in texts):
-        raise BadPrompt("Only texts can be made into vectors.", "Give a text, or a list of texts.")
     if not texts:  # which would load the model, and the width of its vectors is not known
         yield numpy.empty((0, 0), numpy.float32)
         return

@@ -1,153 +1,114 @@
-"""The magic's line -> what is asked: a model, flags made from the option table, and a few more.
+"""The flags of `%%llm`: the model options of the table, and those of the cell itself; what `%%llm?` shows.
 
-A flag takes exactly one value, as the next word or behind `=`; `-` and `_` are the same in its
-name; there are no abbreviations.
+How a line is read by them is in `parsing.py`.
 """
 
 from __future__ import annotations
 
-import difflib
-import shlex
 import textwrap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .errors import BadName, BadOption
-from .options import TABLE, Row, check
-
-_TEXTS = {"system": "Instructions that the model follows in its answer."}
-_SWITCHES = {
-    "no_pull": "Fail if the server does not have the model, instead of pulling it first.",
-    "help": "Show this text and ask nothing.",
-}
-_BOOLS = {"true": True, "false": False}
+from .options import TABLE, Row
 
 
-class Asked(NamedTuple):
-    """What a line says.
+class Flag(NamedTuple):
+    """A flag that is no model option.
 
     Attributes
     ----------
-    model
-        As written; empty only together with `help`.
-    options
-        Model options by their names on the wire, checked.
-    system
-        A system prompt, or `None`.
-    pull, help
-        Whether a missing model is pulled, and whether only help is wanted.
+    about
+        What it does.
+    value
+        What the help shows for its value; empty for one that has none.
+    example
+        A value that could be meant.
     """
 
-    model: str
-    options: dict[str, Any]
-    system: str | None = None
-    pull: bool = True
-    help: bool = False
+    about: str
+    value: str = ""
+    example: str = ""
 
 
-def parse(line: str) -> Asked:
-    """Read the line behind `%%llm`.
+GROUPS: dict[str, dict[str, Flag]] = {
+    "The question": {
+        "model": Flag("The model, as it may also stand in front.", "NAME", "local_tiny"),
+        "system": Flag("Instructions that the model follows in its answer.", "TEXT", '"Be brief."'),
+        "image": Flag("A picture that belongs to the prompt. Repeat it for more.", "FILE", "plot.png"),
+        "tool": Flag(
+            "A function of the notebook that the model may call; you are asked first. Repeat it for more.",
+            "NAME",
+            "get_weather",
+        ),
+        "yes": Flag("Let the model call these functions without asking you."),
+        "chat": Flag("Go on with this conversation, or begin it; see %llm chats.", "NAME", "trip"),
+    },
+    "The answer": {
+        "json": Flag("The answer is JSON, and _llm.value what it says."),
+        "schema": Flag(
+            "The answer has this shape: a class, a type such as list[Person], or a JSON schema of the notebook.",
+            "NAME",
+            "Person",
+        ),
+        "think": Flag("Let the model think first; low, medium, high or max says how hard.", "[LEVEL]", "high"),
+        "no_think": Flag("Let it answer at once."),
+        "into": Flag(
+            "Bind the answer to this name; with --json or --schema its value, a list of objects as a DataFrame.",
+            "NAME",
+            "answer",
+        ),
+        "plain": Flag("Show the answer as plain text."),
+        "quiet": Flag("Show nothing but errors."),
+    },
+    "The call": {
+        "no_pull": Flag("Fail if the server does not have the model, instead of pulling it first."),
+        "timeout": Flag("Give up after so many seconds.", "SECONDS", "60"),
+        "keep_alive": Flag('How long the model stays loaded: "5m", seconds, 0 not at all, -1 for good.', "TIME", "5m"),
+        "truncate": Flag("Cut a prompt that is too long for the model, instead of refusing it."),
+        "help": Flag("Show this text and ask nothing."),
+    },
+}
+OWN = {name: flag for group in GROUPS.values() for name, flag in group.items()}
+LEVELS = ("low", "medium", "high", "max")
 
-    Raises
-    ------
-    BadOption
-        An unknown flag (with the nearest known one), a value that is missing, of the wrong kind
-        or out of range, or a word too many.
-    BadName
-        No model is named.
-    """
-    words = _split(line)
-    models: list[str] = []
-    options: dict[str, Any] = {}
-    said: dict[str, Any] = {}
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            models.append(word)
-            continue
-        flag, equals, value = word.partition("=")
-        name = _name(flag)
-        if name in _SWITCHES:
-            if equals:
-                raise BadOption(f"{flag} takes no value.", f"Write {flag} alone.")
-            said[name] = True
-            continue
-        if not equals:
-            if not words or words[0].startswith("--"):
-                raise BadOption(f"{flag} needs a value.", f"For example {flag}={_example(name)}")
-            value = words.pop(0)
-        if name in _TEXTS:
-            said[name] = value
-        elif TABLE[name].kind is list:
-            options[name] = [*options.get(name, []), value]
-        else:
-            options[name] = check(name, _value(value, TABLE[name]))
-    if len(models) > 1:
-        raise BadOption(f"{models[1]!r} is a word too many.", 'Quote a value that has blanks: --system "Be brief."')
-    if not models and "help" not in said:
-        raise BadName("No model is named.", "Name one, for example: %%llm local_tiny")
-    return Asked("".join(models), options, said.get("system"), "no_pull" not in said, "help" in said)
+
+def named(name: str) -> str:
+    """A flag as it is typed: `--num-ctx`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def example(name: str) -> str:
+    """A value that a flag could have."""
+    if name in OWN:
+        return OWN[name].example
+    row = TABLE[name]
+    return f"{row.high:g}" if row.kind is int and row.high is not None else _EXAMPLES[row.kind]
 
 
 def help() -> str:
     """What `%%llm?` shows."""
-    flags = [(f"--{name.replace('_', '-')} {_KINDS[row.kind]}", _told(row)) for name, row in TABLE.items()]
-    more = [("--system TEXT", _TEXTS["system"])]
-    more += [(f"--{name.replace('_', '-')}", told) for name, told in _SWITCHES.items()]
-    width = max(len(flag) for flag, _ in [*flags, *more])
+    groups = {
+        title: [(f"{named(name)} {flag.value}".rstrip(), flag.about) for name, flag in group.items()]
+        for title, group in GROUPS.items()
+    }
+    groups["Model options"] = [(f"{named(name)} {_KINDS[row.kind]}", _about(row)) for name, row in TABLE.items()]
+    width = max(len(flag) for group in groups.values() for flag, _ in group)
     indent = " " * (width + 4)
-    lines = [
-        textwrap.fill(f"  {flag:{width}}  {told}", 100, subsequent_indent=indent) for flag, told in [*more, *flags]
-    ]
-    return _HELP + "\n".join(lines) + "\n"
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quote that is not closed, or a backslash at the end
-        raise BadOption(
-            "The line has a quote without its partner.", 'Quotes come in pairs: --system "Be brief."'
-        ) from None
-
-
-def _name(flag: str) -> str:
-    """A flag's name on the wire."""
-    name = flag[2:].replace("-", "_")
-    known = [*TABLE, *_TEXTS, *_SWITCHES]
-    if flag.startswith("--") and name in known:
-        return name
-    near = difflib.get_close_matches(flag.strip("-").replace("-", "_"), known, n=1)
-    raise BadOption(
-        f"There is no flag {flag}.",
-        f"Did you mean --{near[0].replace('_', '-')}?" if near else "%%llm? shows all flags.",
-    )
-
-
-def _value(text: str, row: Row) -> Any:
-    """A word as the kind of value that it looks like; `check` says whether that is the right one."""
-    if row.kind is bool:
-        return _BOOLS.get(text.lower(), text)
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    told = [_HELP]
+    for title, group in groups.items():
+        lines = [textwrap.fill(f"  {flag:{width}}  {about}", 100, subsequent_indent=indent) for flag, about in group]
+        told.append("\n".join([title, "-" * len(title), *lines]) + "\n")
+    return "\n".join(told)
 
 
 _KINDS = {int: "INTEGER", float: "NUMBER", bool: "true|false", list: "TEXT"}
 _EXAMPLES = {int: "40", float: "0.5", bool: "true", list: '"###"'}
 
 
-def _example(name: str) -> str:
-    return _EXAMPLES[TABLE[name].kind] if name in TABLE else '"Be brief."'
-
-
-def _told(row: Row) -> str:
+def _about(row: Row) -> str:
     """An option's help, with its default and the servers that still know it."""
     told = [row.help]
     if row.kind is list:
-        told.append("Repeat it for more.")
+        told.append("Repeat it for more; commas stay in it.")
     if row.default is not None:
         told.append(f"(default: {str(row.default).lower() if row.kind is bool else row.default})")
     if row.until:
@@ -159,7 +120,8 @@ _HELP = """Ask a language model; the cell is the prompt, the answer streams in b
 
   %%llm MODEL [--flag value ...]
 
-A model on an Ollama server is written local_NAME. One that is not there yet is pulled first.
+A model on an Ollama server is written local_NAME; one that is not there yet is pulled first. A
+role of params.toml can stand for a model. Without one, the model of %llm use answers.
 
 Examples
 --------
@@ -169,12 +131,27 @@ Examples
   %%llm local_llama3.2:1b --temperature 0.2 --seed 42 --system "Answer in one sentence."
   Why is the sky blue?
 
-In the next cell, _llm is the answer: _llm.text, _llm.stats, _llm.options.
-Stopping the cell (the square button) stops the model; what has come stays.
+  %%llm local_tiny --chat trip                          a conversation that goes on over cells
+  %%llm local_tiny,gpt-4o-mini                          two models, side by side
+  %%llm local_tiny --temperature 0,0.7 --seed 1,2       each with each: four answers
+  %%llm local_tiny --schema list[Person] --into people  your class; people is a DataFrame
+  %%llm local_tiny --tool get_weather                   your function; you are asked first
+  %%llm local_tiny --image plot.png                     for models that can see
 
-Flags
------
-Write - or _ in a flag's name, its value behind a blank or =. A flag that you leave out is not
-sent: then the model's own setting or the server's default holds.
+  %%llm local_tiny
+  What stands out in this table? {{sales.head(20)}}
 
+{{...}} takes a value from the notebook: a name, or an expression such as {{len(rows)}} or
+{{df["price"].mean()}}. A DataFrame becomes a Markdown table. Single braces are left alone, and
+{{ "{{" }} writes a double one.
+
+In the next cell, _llm is the answer: _llm.text, _llm.value, _llm.stats, _llm.options; with
+several answers it is a list of them. Stopping the cell (the square button) stops the model; what
+has come stays in _llm, and is not bound by --into nor added to a conversation.
+
+Write - or _ in a flag's name, its value behind a blank or =. Several models or values, parted by
+commas, are asked each with each; a list that begins with a minus is best written --seed=-1,2. An
+option that you leave out is not sent: then the model's own setting or the server's default holds.
+
+%llm ask PROMPT asks on one line, its flags in front of the prompt: %llm ask --seed 1 Why?
 """

@@ -69,7 +69,8 @@ class Answer:
         self._pieces.clear()
         self._apart = 0 if body else self._apart + len(data)
         if self.complete:
-            self._persists = self._persists and (not self._bodiless or data.endswith(b"\r\n\r\n"))
+            if self._bodiless and not data.endswith(b"\n"):  # llhttp may take the rest for the beginning of a body
+                self._persists = False
             del self._parser  # it holds us as we hold it
         elif self._apart > _LONGEST:
             raise _wrong()

@@ -94,6 +94,20 @@ def present(host: str | None = None) -> Host | None:
     return None
 
 
+def running() -> Host | None:
+    """The server that a question would go to now, an embedded one that runs included; `None` if one had to be started.
+
+    Raises
+    ------
+    BadName
+        The address in OLLAMA_HOST is none.
+    """
+    if there := present():
+        return there
+    url = embedded_running()
+    return Host(url, EMBEDDED) if url else None
+
+
 def ended(host: Host) -> bool:
     """Whether this was the embedded server that this user's programs share, and it has ended by itself or by `stop`."""
     return host.how == EMBEDDED and not state_file().exists()

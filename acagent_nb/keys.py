@@ -101,7 +101,10 @@ def headers(url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     BadParams
         A header's name or value that can't be sent; the value is not shown.
     """
-    sent = dict(extra or {})
+    try:
+        sent = dict(extra or {})
+    except (TypeError, ValueError):
+        raise BadParams("headers takes a dict of texts.", 'For example {"X-Api-Key": "..."}.') from None
     for name, value in sent.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise BadParams("A header's name has a character that can't be sent.", "Names look like X-Api-Key.")
@@ -143,6 +146,8 @@ def _opened(cloud: Cloud, variable: str | None, *, needed: bool) -> Cloud:
 
 def _known(key: str | None, where: str) -> str:
     """A key without the blanks around it, or an empty text; one that can't be sent would be shown by others."""
+    if not isinstance(key, (str, type(None))):
+        raise KeyMissing(f"What is in {where} can't be a key: it is no text.", "Give it in quotes.")
     key = (key or "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise KeyMissing(f"What is in {where} can't be a key: it has blanks or special letters in it.", "Copy it anew.")

@@ -110,7 +110,11 @@ def read(source: str | Path) -> Modelfile:
     BadParams
         With the number of the line, and what should stand there.
     """
+    if not isinstance(source, (str, Path)):
+        raise BadParams(f"A Modelfile is a path or a text, not {type(source).__name__}.", _START)
     path = source if isinstance(source, Path) else Path(source) if _is_file(source) else None
+    if path is None and len(str(source).split()) == 1 and str(source).strip().upper() not in _WORDS:
+        raise BadParams(f"There is no file {source!r}.", "Check the path, or give the text of a Modelfile.")
     text = str(source) if path is None else _text_of(path)
     folder = Path.cwd() if path is None else path.absolute().parent
     found: dict[str, Any] = {"from_": [], "parameters": {}, "license": [], "messages": []}

@@ -181,7 +181,7 @@ class Params:
                 raise BadName(f"The roles go round in a circle: {' -> '.join([*seen, text])}.", "Let one name a model.")
             seen.append(text)
             name = self.roles[text]
-        if _LIKE_A_ROLE.fullmatch(text):
+        if _LIKE_A_ROLE.fullmatch(text) or (_UPPER.fullmatch(text) and _nearest(text, self.roles)):
             raise BadName(f"There is no role {text!r}.", _near(text, self.roles, f"Add it to [roles] in a {FILE}."))
         first, slash, model = text.partition("/")
         if slash and first in self.endpoints:

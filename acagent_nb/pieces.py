@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 _PIECE = 256 * 1024  # bytes of a file that are in memory at a time
 
 
-def of(file: Path) -> Generator[bytes, None, None]:
-    """A file in pieces, so that a model of many gigabytes is never in memory."""
+def of(file: Path, went: Callable[[int], None]) -> Generator[bytes, None, None]:
+    """A file in pieces, so that a model of many gigabytes is never in memory; `went` hears how much was taken."""
     with file.open("rb") as data:
         while piece := data.read(_PIECE):
             yield piece
+            went(data.tell())
 
 
-async def aof(file: Path) -> AsyncGenerator[bytes, None]:
+async def aof(file: Path, went: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
     """The same for asynchronous code; other tasks go on while a piece is read."""
     import asyncio
 
     with file.open("rb") as data:  # opening it is quick, and reading has a thread
         while piece := await asyncio.to_thread(data.read, _PIECE):
             yield piece
+            went(data.tell())
 
 
 class _Splitter:

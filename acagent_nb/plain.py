@@ -7,7 +7,9 @@ once, and a connection is kept when its answer was read to its end. `framing.py`
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -45,6 +47,7 @@ class Plain(httpx.BaseTransport):
             while not answer.status:
                 first = answer.feed(_received(line))
         except BaseException:
+            _give_up(line)
             line.close()
             raise
         return _response(answer, _Body(idle, line, answer, first), line)
@@ -76,6 +79,8 @@ class Plain(httpx.BaseTransport):
             place: Any = (request.url.raw_host, request.url.port or 80)
             line = socket.create_connection(place, limits.get("connect"))
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if "trace" in request.extensions:
+            request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": _Socket(line)})
         return line
 
 
@@ -91,12 +96,16 @@ class AsyncPlain(httpx.AsyncBaseTransport):
         idle = self._idle[request.url.netloc]
         line = self._kept(idle) or await self._connected(request, limits)
         try:
-            with suppress(httpx.WriteError):  # as above
-                await _asend(line, request, limits)
             answer, first = Answer(request.method), b""
+            if isinstance(request.stream, httpx.ByteStream):
+                with suppress(httpx.WriteError):  # as above
+                    await _asend(line, request, limits)
+            else:
+                first = answer.feed(await _asend_and_hear(line, request, limits))
             while not answer.status:
                 first = answer.feed(await _areceived(line, limits.get("read")))
         except BaseException:
+            _give_up(line.writer.get_extra_info("socket"))
             line.writer.transport.abort()
             raise
         body = _AsyncBody(idle, line, answer, first, limits.get("read"))
@@ -209,6 +218,34 @@ async def _asend(line: _Line, request: httpx.Request, limits: Mapping[str, float
         with _as(httpx.WriteError, httpx.WriteTimeout):
             await _within(limits.get("write"), line.writer.drain())
     line.writer.write(ahead)
+
+
+async def _asend_and_hear(line: _Line, request: httpx.Request, limits: Mapping[str, float | None]) -> bytes:
+    """Send a request that takes its time, but no more once the server answers: the first bytes of what it says.
+
+    One that refuses it may soon reset the connection, and then asyncio forgets what had come before.
+    """
+    import asyncio
+
+    sending = asyncio.ensure_future(_asend(line, request, limits))
+    hearing = asyncio.ensure_future(_areceived(line, None))
+    try:
+        await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
+        if not hearing.done():
+            with suppress(httpx.WriteError):
+                await sending
+        with _as(httpx.ReadError, httpx.ReadTimeout):
+            return await _within(limits.get("read"), hearing)
+    finally:
+        for work in (sending, hearing):
+            work.cancel()
+        await asyncio.gather(sending, hearing, return_exceptions=True)
+
+
+def _give_up(line: Any) -> None:
+    """Have the server learn at once that a connection is closed, even if there is more on the way than it reads."""
+    with suppress(OSError):  # it knows already
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
 
 
 def _received(line: socket.socket) -> bytes:

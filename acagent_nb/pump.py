@@ -20,12 +20,14 @@ from typing import Any, TypeVar
 
 from .asking import Asked
 from .asynchronous import AsyncClient
-from .messages import Event, Pulling, Request
+from .messages import Done, Event, Pulling, Request, Text, Thinking
 
 _LEARN_SECONDS = 1.0  # how long a finished answer waits for what the server says of its making
 
 
 T = TypeVar("T")
+
+_LEAST_SECONDS = 0.001
 
 
 class Errands:
@@ -102,6 +104,13 @@ class Pump:
     learn
         What to ask the server beside the answer, from its first word on: by then the model is loaded.
 
+    Attributes
+    ----------
+    ended
+        Whether all has been taken.
+    first, done
+        When the first word and the last `Done` came, by `time.monotonic`: they may be taken later.
+
     Examples
     --------
     >>> with Pump(AsyncClient, ask) as pump:
@@ -120,6 +129,8 @@ class Pump:
         learn: Callable[[AsyncClient], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.ended = False
+        self.first: float | None = None
+        self.done: float | None = None
         self._queue: SimpleQueue[Event | _End] = SimpleQueue()
         self._reading, self._left = Flag(), Flag()
         self._learn = learn
@@ -137,8 +148,10 @@ class Pump:
         taken: list[Event] = []
         deadline = time.monotonic() + seconds
         while True:
+            left = 0.0 if taken else deadline - time.monotonic()
             try:
-                next = self._queue.get(timeout=0 if taken else max(0.0, deadline - time.monotonic()))
+                # A timeout that runs out while the queue looks is for ever in CPython 3.10, so the least ones are none.
+                next = self._queue.get(timeout=left) if left > _LEAST_SECONDS else self._queue.get_nowait()
             except Empty:
                 return taken
             if not isinstance(next, _End):
@@ -200,6 +213,7 @@ class Pump:
                 try:
                     async with aclosing(client.events(ask, **self._how)) as events:
                         async for event in events:
+                            self._stamp(event)
                             self._queue.put(event)
                             if learning is None and self._learn and not isinstance(event, Pulling):
                                 learning = asyncio.create_task(self._learn(client))
@@ -210,3 +224,9 @@ class Pump:
                         learning.cancel()
         finally:
             self._left.set()
+
+    def _stamp(self, event: Event) -> None:
+        if isinstance(event, Done):
+            self.done = time.monotonic()
+        elif self.first is None and isinstance(event, (Text, Thinking)):
+            self.first = time.monotonic()

@@ -152,7 +152,7 @@ _KINDS: tuple[tuple[tuple[str, ...], type[ServerError], str], ...] = (  # words 
     ),
     (("does not support", "not support embeddings"), Incapable, "Choose another model: show tells what each can."),
     (("server busy",), Busy, "Try again in a moment."),
-    (("no space left",), DiskFull, "Free some space on the server's disk, then try again: what has come is kept."),
+    (("no space left",), DiskFull, "Free some space on the server's disk, then try again."),
     (
         ("out of memory", "more system memory", "cudaMalloc", "failed to allocate", "unable to allocate"),
         OutOfMemory,

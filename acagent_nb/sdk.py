@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import openai
 
 CONNECT_SECONDS = 5.0
+_SECRET = 8  # letters of a key from which on it may be one: servers without keys are given "x" or "none"
 
 # Asks the package for an answer whose body is not read yet, as its own `with_streaming_response` does.
 _UNREAD = {"X-Stainless-Raw-Response": "stream"}
@@ -217,4 +218,5 @@ async def _apieces(http: Any, limit: _Limit) -> AsyncGenerator[bytes, None]:
 def _refusal(http: Any, limit: _Limit) -> bytes:
     """A refusal's body, which the package has read; some servers repeat the whole key in it."""
     data: bytes = http.content
-    return data.replace(limit.key, b"***") if limit.key != NO_KEY.encode() else data
+    secret = len(limit.key) >= _SECRET and limit.key != NO_KEY.encode()
+    return data.replace(limit.key, b"***") if secret else data

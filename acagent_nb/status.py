@@ -10,9 +10,7 @@ from .client import Client
 
 def tell(*, as_json: bool) -> None:
     """Tell which server a request would go to now, and what it is doing; none is started."""
-    host = hosts.present()
-    if host is None and (url := hosts.embedded_running()):
-        host = hosts.Host(url, hosts.EMBEDDED)
+    host = hosts.running()
     if host is None:
         if as_json:
             return terminal.print_json({"running": False})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import numbers
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -14,11 +16,11 @@ import msgspec
 
 from . import asking, cloud, delivery, embedding, library, making, names, ollama, rounds
 from .asking import Asked, Image, Prompt
-from .errors import BadName, Warned
+from .errors import BadName, BadOption, BadParams, Warned
 from .facts import Facts
-from .messages import Event, Message, Note, Pulling, Request
+from .messages import Event, Note, Pulling, Request
 from .models import Model, Running, Shown, Version
-from .options import Options
+from .options import TABLE
 from .params import Params
 from .replies import Reply
 from .wire import Flow
@@ -26,6 +28,10 @@ from .wire import Flow
 PING_SECONDS = 5.0
 ROUNDS = 8  # how often a model may ask for functions before its answer is taken as it is
 Watch = Callable[[Pulling], None]
+_CREATES = tuple(making.making.__kwdefaults__ or ())
+_OF_ALL = ("keep_alive", "pull", "timeout")
+_EMBEDS = (*_OF_ALL, "dimensions", "truncate")
+_GENERATES = (*_OF_ALL, "images", "format", "think", "truncate", "raw", "suffix", "template", "system")
 
 
 class Talk:
@@ -41,6 +47,9 @@ class Talk:
 
     def answer(self, ask: Asked | Request, pull: bool, most: int = ROUNDS) -> Flow[Event]:
         """Ask a model, call the functions that it asks for, and have an answer of the wrong shape corrected once."""
+        if not isinstance(most, numbers.Integral) or most < 0:
+            told = f"rounds takes a whole number of at least 0, not {most!r:.60}."
+            raise BadOption(told, "0 leaves all calls to you.")
         request = ask if isinstance(ask, Request) else ask.request
         chat: Callable[[Request], Flow[Event]] = cloud.chat
         if request.local:
@@ -68,10 +77,13 @@ class Talk:
     ) -> tuple[Asked, Flow[Event]]:
         """A text to go on with: the question, and the flow that asks it."""
         self.local(model)
+        given = asking.own_options(options, _GENERATES).sent()
         how = {"system": system, "images": images, "format": format, "think": think}
-        how |= {"keep_alive": keep_alive, "truncate": truncate, **options}
-        ask = self.asked(model, Message("user", prompt), how)
-        body: dict[str, Any] = {"prompt": prompt, "suffix": suffix, "template": template, "system": system}
+        how |= {"keep_alive": keep_alive, "truncate": truncate, **given}
+        texts = {"suffix": suffix, "template": template, "system": system}
+        body: dict[str, Any] = {name: asking.sendable(text, name) for name, text in texts.items() if text is not None}
+        body["prompt"] = asking.sendable(prompt, "prompt")
+        ask = self.asked(model, body["prompt"], how)
         body |= {"raw": raw or None, "images": ask.request.messages[-1].images or None}
         said = {name: value for name, value in body.items() if value is not None}
         return ask, ollama.generate(ask.request, said, pull=pull, facts=self.facts)
@@ -88,8 +100,8 @@ class Talk:
         **options: Any,
     ) -> Flow[Any]:
         """Texts into vectors."""
-        target, given = self.params.target(model), Options.of(options)
-        lines = [texts] if isinstance(texts, str) else list(texts)
+        target, given = self.params.target(model), asking.own_options(options, _EMBEDS)
+        lines = asking.several(texts)
         if target.provider != "ollama":
             said = {"truncate": truncate or None, "keep_alive": keep_alive, **given.sent()}
             unheard = [name for name, value in said.items() if value is not None]
@@ -99,7 +111,8 @@ class Talk:
 
     def local(self, model: str) -> str:
         """A local model's name as its server knows it; `BadName` for a cloud model's."""
-        provider, name = self.params.target(model)
+        # None would be the project's own model, and nobody wants that one deleted by a variable that was not set.
+        provider, name = self.params.target("" if model is None else model)
         if provider != "ollama":
             bare = name[len(names.LOCAL) :] if name.lower().startswith(names.LOCAL) else name
             raise BadName(
@@ -118,6 +131,7 @@ class Talk:
         """Make a model."""
         name = self.local(model)
         self.facts.forget(name)
+        _known(how)
         if source := how.get("from_model"):
             how = {**how, "from_model": self.local(source)}
         return making.making(name, **how)
@@ -140,7 +154,7 @@ class Talk:
 
     def load(self, model: str, keep_alive: float | str | None, pull: bool, options: Mapping[str, Any]) -> Flow[Event]:
         """Load a model with the options that a chat would have, or unload it with a `keep_alive` of 0."""
-        given = self.params.options(Options.of(options))
+        given = self.params.options(asking.own_options(options, ("keep_alive", "pull")))
         return ollama.load(Request(self.local(model), options=given, keep_alive=keep_alive), pull=pull)
 
     def unload(self, model: str) -> Flow[Event]:
@@ -158,6 +172,16 @@ class Talk:
     def version(self) -> Flow[Version]:
         """What the server says it is."""
         return library.version()
+
+
+def _known(how: Mapping[str, Any]) -> None:
+    """`BadOption` for a keyword that `making` does not take."""
+    for name in how.keys() - set(_CREATES):
+        near = difflib.get_close_matches(name, _CREATES, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(_CREATES)}."
+        if name in TABLE:
+            hint = f"Model options go into parameters, as in parameters={{{name!r}: ...}}."
+        raise BadOption(f"create has no keyword {name!r}.", hint)
 
 
 def _noted(flow: Flow[Any], provider: str, unheard: list[str]) -> Flow[Any]:
@@ -194,4 +218,8 @@ def _params(given: Params | Mapping[str, Any] | str | PathLike[str] | None) -> P
         return Params.found()
     if isinstance(given, Params):
         return given
-    return Params.of(given) if isinstance(given, Mapping) else Params.read(Path(given))
+    if isinstance(given, Mapping):
+        return Params.of(given)
+    if not isinstance(given, (str, PathLike)):
+        raise BadParams(f"params takes a dict or the path of a file, not {type(given).__name__}.")
+    return Params.read(Path(given))

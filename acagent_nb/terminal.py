@@ -92,13 +92,15 @@ class Progress:
         self._began = time.monotonic()
         self._drawn = -1.0
         self._told = ""
-        self._first: int | None = None  # bytes that were there when we came
+        self._first: int | None = None  # bytes that were there when we came, or when a file was begun
+        self._since = self._began
         self.last: Pulling | None = None
 
     def show(self, pull: Pulling) -> None:
         """Show how far it is now."""
-        if self._first is None and pull.total:
-            self._first = pull.completed
+        anew = self.last is not None and pull.completed < self.last.completed  # hashed, and now uploaded
+        if pull.total and (self._first is None or anew):
+            self._first, self._since = pull.completed, time.monotonic()
         step = self.last is None or self.last.status != pull.status
         self.last = pull
         if not self._watched:
@@ -140,12 +142,15 @@ class Progress:
 
     def _line(self, pull: Pulling, columns: int) -> str:
         name = printable(pull.model)
-        if not pull.total or not pull.status.startswith(("pulling", "uploading")):
+        if not pull.total or not pull.status.startswith(("pulling", "hashing", "uploading")):
             return f"{name}  {printable(pull.status)}"[:columns]
+        doing = pull.status.split()[0]
+        if doing != "pulling":  # the one thing that a pull does
+            name += f"  {doing}"
         facts = f"{size(pull.completed)} of {size(pull.total)}  {self.share:>5}"
-        came = pull.completed - (self._first or 0)
-        if self.seconds > 1 and came > 0:
-            speed = came / self.seconds
+        came, seconds = pull.completed - (self._first or 0), time.monotonic() - self._since
+        if seconds > 1 and came > 0:
+            speed = came / seconds
             facts += f"  {size(speed)}/s"
             if pull.completed < pull.total:
                 facts += f"  {span((pull.total - pull.completed) / speed)} left"

@@ -66,8 +66,8 @@ class Tools(Struct, frozen=True):
     _functions: dict[str, _Function] = {}
 
     @classmethod
-    def of(cls, things: Iterable[Callable[..., Any] | Schema]) -> Tools:
-        """Functions, and ready schemas as dicts, whose calls are left to the caller.
+    def of(cls, things: Iterable[Callable[..., Any] | Schema] | Callable[..., Any] | Schema | None) -> Tools:
+        """Functions, and ready schemas as dicts, whose calls are left to the caller; one may stand alone.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Tools(Struct, frozen=True):
         """
         schemas: dict[str, Schema] = {}
         functions = {}
-        for thing in things:
+        for thing in _several(things):
             if isinstance(thing, dict):
                 ready = _ready(thing)
             else:
@@ -102,6 +102,13 @@ class Tools(Struct, frozen=True):
         if not self._functions or call.name in {schema["function"]["name"] for schema in self.schemas}:
             return None
         return functools.partial(_missing, call.name, tuple(self._functions))
+
+
+def _several(things: Any) -> Iterable[Any]:
+    """What may be one thing, several, or none."""
+    if things is None:
+        return ()
+    return things if isinstance(things, Iterable) and not isinstance(things, (dict, type)) else (things,)
 
 
 def schema(function: Callable[..., Any]) -> Schema:

@@ -39,12 +39,16 @@ class Open(Struct, frozen=True):
     seconds
         How long the server may be silent, for an answer that should not be waited for; `None` for
         as long as the call may take.
+    tell
+        Makes an event out of the bytes of a file that are on their way; whoever watches gets one a
+        few times a second, until the status is there.
     """
 
     method: str
     path: str
     body: bytes | Path | None = None
     seconds: float | None = None
+    tell: Callable[[int], Any] | None = None
 
 
 class Call(Struct, frozen=True):

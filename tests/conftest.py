@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from acagent_nb import hosts
 
@@ -27,6 +30,19 @@ def api(server: str) -> Iterator[httpx.Client]:
         for model in ("tiny", "tiny:skills"):
             assert client.post("/api/pull", json={"model": model, "stream": False}).json() == {"status": "success"}
         yield client
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """An IPython shell with the magics, in a folder of its own, of a user who has saved nothing yet."""
+    (tmp_path / "home").mkdir()
+    for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
+    shell.run_line_magic("load_ext", "acagent_nb")
+    yield shell
+    shell.run_line_magic("unload_ext", "acagent_nb")
 
 
 @pytest.fixture(params=[clients.blocking, clients.asynchronous], ids=lambda way: way.__name__)

@@ -69,12 +69,23 @@ class Kernel:
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self._manager, self._client = manager, client
 
-    def run(self, code: str, then: Callable[[Ran], object] | None = None, seconds: float = 30) -> Ran:
-        """Run a cell to its end; `then` sees what has come after each message, and may interrupt."""
+    def run(
+        self,
+        code: str,
+        then: Callable[[Ran], object] | None = None,
+        seconds: float = 30,
+        user: Callable[[str], str] | None = None,
+    ) -> Ran:
+        """Run a cell to its end; `then` sees what has come after each message, and may interrupt.
+
+        `user` answers what the cell asks for with `input`; without one, nobody is there, as under papermill.
+        """
         ran = Ran()
-        asked = self._client.execute(code)
+        asked = self._client.execute(code, allow_stdin=user is not None)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
+            if user is not None and self._client.stdin_channel.msg_ready():
+                self._client.input(user(self._client.get_stdin_msg()["content"]["prompt"]))
             try:
                 message = self._client.get_iopub_msg(timeout=0.2)
             except Empty:
@@ -95,6 +106,12 @@ class Kernel:
             message = self._client.get_shell_msg(timeout=10)
             if message["parent_header"].get("msg_id") == asked:
                 return dict(message["content"])
+
+    def complete(self, code: str, at: int | None = None) -> list[str]:
+        """What the Tab key offers at a place of a cell, its end if left out."""
+        asked = self._client.complete(code, at)
+        told = self._answer(asked)
+        return list(told["matches"])
 
     def value(self, code: str) -> str:
         """What an expression's value looks like."""

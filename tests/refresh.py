@@ -21,6 +21,7 @@ import papermill
 
 from acagent_nb.runnable.kernel import kernel_manager
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -55,8 +56,9 @@ def run(path: Path, environment: dict[str, str], **parameters: Any) -> Any:
 
 
 def clean(notebook: Any) -> Any:
-    """Without what papermill and the kernel note of their own circumstances."""
-    notebook.metadata.pop("papermill", None)
+    """Without what papermill and the kernel note of their own circumstances, and without widgets that are gone."""
+    for noise in ("papermill", "widgets"):
+        notebook.metadata.pop(noise, None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     for cell in notebook.cells:
@@ -64,6 +66,8 @@ def clean(notebook: Any) -> Any:
             cell.metadata.pop(noise, None)
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
+        if cell.cell_type == "code":  # a widget is dead without its kernel; the page that it left beside it stays
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     return notebook
 
 

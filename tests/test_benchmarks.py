@@ -19,6 +19,7 @@ import pytest
             ["--rounds=1", "--tokens=5", "--requests=4", "--at-once=2", "--texts=2", "--soak=20"],
             ["a streamed token, CPU us", "our memory after 2 and 20 requests"],
         ),
+        ("display", ["--rounds", "1", "--tokens", "100", "--no-browser"], ["200 tokens/s, ours", "at most 0.30"]),
         ("soak", ["--requests", "50", "--grown", "500"], ["after      5  server", "after     50  child"]),
     ],
 )

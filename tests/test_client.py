@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import socket
 import time
@@ -10,10 +11,21 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
+import numpy
 import pytest
 
 from acagent_nb import AsyncClient, Client
-from acagent_nb.errors import BadName, BadOption, Incomplete, KeyMissing, ModelMissing, ServerDown, ServerError
+from acagent_nb.errors import (
+    BadName,
+    BadOption,
+    BadParams,
+    BadPrompt,
+    Incomplete,
+    KeyMissing,
+    ModelMissing,
+    ServerDown,
+    ServerError,
+)
 from acagent_nb.messages import Done, Event, Message, Pulling, Text
 from acagent_nb.replies import Reply
 
@@ -106,6 +118,15 @@ def test_what_is_sent_is_what_was_said(ask: Ask) -> None:
         ({"model": "gpt-4o"}, KeyMissing),
         ({"temprature": 1}, BadOption),
         ({"top_p": 7}, BadOption),
+        ({"timeout": "soon"}, BadOption),
+        ({"timeout": float("nan")}, BadOption),
+        ({"rounds": -1}, BadOption),
+        ({"rounds": "3"}, BadOption),
+        ({"tools": 5}, BadPrompt),
+        ({"system": b"Be brief."}, BadPrompt),
+        ({"prompt": "half a letter: \ud800"}, BadPrompt),
+        ({"prompt": [{"role": "user", "content": "\ud800"}]}, BadPrompt),
+        ({"prompt": [Message("user", 5)]}, BadPrompt),  # type: ignore[arg-type]  # what is not checked by types
     ],
 )
 def test_a_mistake_is_refused_before_anything_is_sent(
@@ -115,6 +136,61 @@ def test_a_mistake_is_refused_before_anything_is_sent(
     with replaying(chat=said("ok")) as replay, pytest.raises(error):
         ask(replay.url, **how)
     assert replay.requests == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sytem", "Did you mean 'system'?"),
+        ("fromat", "Did you mean 'format'?"),
+        ("timout", "Did you mean 'timeout'?"),
+        ("temprature", "Did you mean 'temperature'?"),
+        ("options", "**settings.sent()"),
+    ],
+)
+def test_a_keyword_that_is_mistyped_is_told_the_right_one(ask: Ask, written: str, meant: str) -> None:
+    with replaying() as replay, pytest.raises(BadOption) as caught:
+        ask(replay.url, **{written: "x"})
+    assert meant in caught.value.hint
+
+
+def test_numpys_texts_are_texts(ask: Ask) -> None:
+    prompt, system = numpy.array(["Why is the sky blue?", "Be brief."])
+    with replaying(chat=said("ok")) as replay:
+        ask(replay.url, prompt=prompt, system=system)
+    sent = replay.requests[0][2]["messages"]
+    assert [turn["content"] for turn in sent] == ["Be brief.", "Why is the sky blue?"]
+
+
+@pytest.mark.parametrize("endless", [float("inf"), 1e300])
+def test_an_infinite_timeout_is_none(ask: Ask, endless: float) -> None:
+    with replaying(chat=said("ok")) as replay:
+        assert text(ask(replay.url, timeout=endless)) == "ok"
+
+
+def test_tools_may_be_none_or_one(ask: Ask) -> None:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    with replaying(chat=said("ok")) as replay:
+        ask(replay.url, tools=None)
+        ask(replay.url, tools=add)
+    without, alone = (request[2] for request in replay.requests if request[1] == "/api/chat")
+    assert "tools" not in without
+    assert [tool["function"]["name"] for tool in alone["tools"]] == ["add"]
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_help_shows_keywords_with_plain_types(client: type) -> None:
+    shown = str(inspect.signature(client.chat))  # type: ignore[attr-defined]  # both have it
+    assert "temperature: 'float | None' = None" in shown
+    assert "ForwardRef" not in shown
+
+
+def test_params_of_a_wrong_kind_are_refused() -> None:
+    with pytest.raises(BadParams, match="not int"):
+        Client(params=5)  # type: ignore[arg-type]  # the wrong type is what it is about
 
 
 def test_nobody_there(ask: Ask) -> None:

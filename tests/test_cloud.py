@@ -412,6 +412,16 @@ def test_the_lengths_are_numbers() -> None:
         assert (raised.value.needed, raised.value.num_ctx) == lengths
 
 
+def test_a_word_that_only_stands_for_a_key_is_left_in_what_a_server_says() -> None:
+    told = refusal(400, "The request exceeds the available context size")
+    with (
+        openai_like(told) as server,
+        Client(base_url=server.url, api_key="x") as client,
+        pytest.raises(ContextTooLong),
+    ):
+        list(client.events(asked()))
+
+
 def test_a_key_that_a_server_repeats_is_not_shown() -> None:
     key = "gsk_8fQz71LwPd"
     with openai_like(refusal(400, f"Bad header: Authorization={key}")) as server:

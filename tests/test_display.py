@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from acagent_nb import __version__
 from tests.kernels import Kernel, Ran, running_kernel
 from tests.replay import Answer, Replay, replaying, said
 
@@ -105,27 +104,13 @@ def test_the_footer(kernel: Kernel) -> None:
     assert server.url not in again.html, "only the first answer of a session says which server"
 
 
-def test_provenance_without_prompt_or_secrets(kernel: Kernel) -> None:
-    with replaying(chat=said("Hi"), version=Answer(lines({"version": "0.32.1"})), ps=Answer(lines({}))) as server:
-        server.url = server.url.replace("://", "://me:hush@")
-        ran = ask(kernel, server, "local_tiny --seed 3 --system 'Tell nobody'")
-    assert ran.output["metadata"] == {
-        "acagent_nb": {
-            "model": "local_tiny",
-            "server": "ollama",
-            "server_version": "0.32.1",
-            "options": {"seed": 3},
-            "eval_count": 1,
-            "eval_duration": 10**9,
-            "done_reason": "stop",
-            "acagent_nb": __version__,
-        }
-    }
-    assert all("acagent_nb" in content["metadata"] for _, content in ran.drawings)
-    sent = json.dumps([content for _, content in ran.drawings])
-    assert "hush" not in sent
-    assert "Tell nobody" not in sent
-    assert "Why?" not in sent
+def test_many_settings_are_folded(kernel: Kernel) -> None:
+    flags = "--temperature 0.5 --top-k 40 --top-p 0.9 --min-p 0.05 --repeat-penalty 1.1 --num-predict 100 --seed 1"
+    with replaying(chat=said("Hi")) as server:
+        ran = ask(kernel, server, f"local_tiny {flags}")
+    footer = ran.html[ran.html.index("acagent-nb-footer") :]
+    assert "7 settings sent</summary>seed 1 · " in footer
+    assert "temperature" not in footer[: footer.index("<details")]
 
 
 def test_a_pull_shows_a_bar(kernel: Kernel) -> None:
@@ -142,18 +127,92 @@ def test_a_pull_shows_a_bar(kernel: Kernel) -> None:
     assert ran.text == "Hi"
 
 
-def test_thinking_is_folded(kernel: Kernel) -> None:
-    thought = {"message": {"role": "assistant", "content": "", "thinking": "Hm, *well* <b>"}}
-    answer = {"message": {"role": "assistant", "content": "Four."}}
-    end = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}
-    with replaying(chat=Answer(lines(thought, answer, end), pause=0.2)) as server:
+def chunk(done: str = "", **message: object) -> dict[str, object]:
+    """A line of a chat's stream."""
+    return {"message": {"role": "assistant", "content": "", **message}, "done": bool(done), "done_reason": done}
+
+
+def test_thinking_is_shown_while_it_lasts_and_folded_in_the_end(kernel: Kernel) -> None:
+    thought, more, answer, end = (
+        chunk(thinking="Hm, *well* <b>"),
+        chunk(thinking=", yes."),
+        chunk(content="Four."),
+        chunk("stop"),
+    )
+    with replaying(chat=Answer(lines(thought, more, answer, end), pause=0.3)) as server:
         ran = ask(kernel, server)
     pages = [content["data"]["text/html"] for _, content in ran.drawings]
-    assert any("Thinking…</summary>" in page and "Hm, <em>well</em> &lt;b&gt;" in page for page in pages)
-    assert "<details" in ran.html
-    assert "Thoughts</summary>" in ran.html
+    assert any("Hm, <em>well</em> &lt;b&gt;" in page and "Four" not in page for page in pages)
+    growing = [page for page in pages if 'role="status"' in page]
+    assert len(growing) >= 3
+    assert not any("<details" in page for page in growing), "a drawing would fold again what a reader has opened"
+    assert any("Four." in page and "▸ Thoughts · 4 words" in page and "Hm" not in page for page in growing)
+    assert "Thoughts · 4 words</summary>" in ran.html
+    assert "Hm, <em>well</em> &lt;b&gt;, yes." in ran.html
     assert " open" not in ran.html
     assert ran.text == "Four."
+
+
+TOOLS = """
+def add(a: int, b: int) -> int:
+    'Add two numbers.'
+    time.sleep(0.3)
+    return a + b if a < 5 else 1 / 0
+"""
+
+
+def call(a: int) -> dict[str, object]:
+    return {"function": {"name": "add", "arguments": {"a": a, "b": 2}}}
+
+
+def test_calls_and_their_results_are_folded(kernel: Kernel) -> None:
+    asks = Answer(lines(chunk(content="Let me see. "), chunk(tool_calls=[call(1), call(7)]), chunk("stop")))
+    with replaying(chat=[asks, said("It is ", "3.", pause=0.2)]) as server:
+        assert kernel.run(f"import time{TOOLS}").status == "ok"
+        ran = ask(kernel, server, "local_tiny --tool add --yes")
+    pages = [content["data"]["text/html"] for _, content in ran.drawings]
+    assert any("▸ <code>add(&quot;a" in page or "▸ <code>add(a=1, b=2)</code> …" in page for page in pages)
+    assert any("calling add…" in page for page in pages)
+    first, second = (part.split("</details>")[0] for part in ran.html.split('<details class="acagent-nb-call"')[1:])
+    assert "<code>add(a=1, b=2)</code> → 3</summary>" in first
+    assert "&quot;a&quot;: 1" in first
+    assert "failed: ZeroDivisionError" in second
+    assert "Let me see." in ran.html
+    assert ran.text == "It is 3.", "the plain text is the last round's"
+    assert ran.output["metadata"]["acagent_nb"]["tools"] == ["add"]
+
+
+def test_stopping_does_not_wait_for_a_function(kernel: Kernel) -> None:
+    asks = Answer(lines(chunk(tool_calls=[call(1)]), chunk("stop")))
+    with replaying(chat=[asks, said("3.")]) as server:
+        assert kernel.run(f"import time{TOOLS.replace('0.3', '5')}").status == "ok"
+        pressed: list[float] = []
+
+        def press(ran: Ran) -> None:
+            if not pressed and ran.drawings and "calling add" in ran.html:
+                pressed.append(kernel.interrupt())
+
+        ran = ask(kernel, server, "local_tiny --tool add --yes", then=press)
+    assert ran.error["ename"] == "Interrupted"
+    assert ran.messages[-1][0] - pressed[0] < 3
+    assert ">stopped before an answer came</span>" in ran.html
+
+
+def test_json_is_shown_as_code(kernel: Kernel) -> None:
+    with replaying(chat=said('{"name": ', '"An*na*"}')) as server:
+        ran = ask(kernel, server, "local_tiny --json")
+    assert '<code class="language-json"' in ran.html
+    assert "&quot;An*na*&quot;" in ran.html or '"An*na*"' in ran.html
+    assert "format JSON" in ran.html
+
+
+def test_a_reply_shows_itself(kernel: Kernel) -> None:
+    with replaying(chat=said("It is *so* <script>.")) as server:
+        ask(kernel, server, "local_tiny --seed 3")
+    shown = kernel.run("_llm").of("execute_result")[0][1]["data"]
+    assert "It is <em>so</em> &lt;script&gt;." in shown["text/html"]
+    assert "seed 3" in shown["text/html"]
+    assert shown["text/plain"] == "It is *so* <script>."
 
 
 def test_what_a_server_says_is_escaped(kernel: Kernel) -> None:
@@ -289,7 +348,7 @@ def test_a_file_gets_the_text_and_the_footer(pulling: Replay) -> None:
     answer, footer, where = terminal(pulling, tty=False).rstrip().rsplit("\n", 2)
     assert answer == "Hello �[2Jyou\nthere\n"
     assert footer.startswith("local_tiny · 3 tokens · 3.0 tokens/s · ")
-    assert where == f"server at {pulling.url} (OLLAMA_HOST)"
+    assert where == f"Ollama 0.0.0 at {pulling.url} (OLLAMA_HOST)"
 
 
 def test_a_terminal_gets_progress_on_one_line(pulling: Replay) -> None:

@@ -44,6 +44,12 @@ def test_what_was_said_is_sent(do: Do) -> None:
     }
 
 
+def test_an_array_of_texts_is_several(do: Do) -> None:
+    with replaying(embed=vectors([1.0, 0.0], [0.0, 1.0])) as replay:
+        assert do(replay.url, "embed", "local_m", numpy.array(["a", "b"])).shape == (2, 2)
+    assert replay.requests[0][2]["input"] == ["a", "b"]
+
+
 def test_no_text_asks_nothing(do: Do) -> None:
     with replaying() as replay:
         assert do(replay.url, "embed", "local_m", []).shape == (0, 0)
@@ -51,7 +57,16 @@ def test_no_text_asks_nothing(do: Do) -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "how", "error"), [([1], {}, BadPrompt), (["a"], {"dimension": 2}, BadOption), ([b"a"], {}, BadPrompt)]
+    ("texts", "how", "error"),
+    [
+        ([1], {}, BadPrompt),
+        (["a"], {"dimension": 2}, BadOption),
+        ([b"a"], {}, BadPrompt),
+        (None, {}, BadPrompt),
+        (5, {}, BadPrompt),
+        ({"a": "b"}, {}, BadPrompt),
+        (["\ud800"], {}, BadPrompt),
+    ],
 )
 def test_a_mistake_is_refused_before_anything_is_sent(do: Do, texts: Any, how: Any, error: type[Exception]) -> None:
     with replaying() as replay, pytest.raises(error):

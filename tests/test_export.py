@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from acagent_nb.columns import Columns
 from acagent_nb.growing import Growing
-from acagent_nb.messages import Message, Request, Text, Thinking
-from acagent_nb.page import Page
+from acagent_nb.messages import Done, Message, Request, Text, Thinking, ToolCall, ToolResult
 from acagent_nb.runnable.export import clean, html_page
 from tests.test_render import ATTACKS
 
@@ -20,11 +20,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbconve
 def test_what_we_draw_comes_through_unchanged() -> None:
     answer = Growing("local_tiny", Request("tiny", (Message("user", "Why?"),)))
     answer.feed([Thinking("Hm."), Text("# So\n\n| a |\n|--:|\n| `1` |\n\n```\nx\n```\n[l](https://a.example)\n")])
-    answer.end("stopped")
-    html = Page().html(answer)
+    called = ToolCall("add", {"a": 1})
+    answer.feed(
+        [called, Done("stop"), ToolResult(called, "2"), Text("```python\nx = 'a'\n```\n$a_1$ for $5"), Done("stop")]
+    )
+    answer.end()
+    html = Columns().html([answer, answer])
 
     def bare(text: str) -> str:
-        return text.replace(" ", "").replace(";", "").replace("&gt", ">")
+        return text.replace(" ", "").replace(";", "").replace("&gt", ">").replace("'", '"')
 
     assert bare(clean(html)) == bare(html)
 

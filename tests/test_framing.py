@@ -65,8 +65,12 @@ def test_a_body_without_a_length_ends_with_its_connection() -> None:
     ],
 )
 def test_some_answers_have_no_body(data: bytes, method: str) -> None:
-    answer, body = read(data, method=method)
-    assert (answer.complete, answer.keeps, body) == (True, True, b"")
+    for cut in range(len(data)):
+        answer, body = read(data, [cut], method)
+        assert (answer.complete, answer.keeps, body) == (True, True, b"")
+    for surplus in (b"5", b"four", b"4\r\nfour", b"HTTP/1.1"):
+        answer, body = read(data + surplus, method=method)
+        assert (answer.complete, answer.keeps, body) == (True, False, b"")
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
 
-from acagent_nb.errors import BadAnswer, BadName, BadOption, Incapable, ModelMissing
+from acagent_nb.errors import BadAnswer, BadName, BadOption, BadPrompt, Incapable, ModelMissing
 
 from .clients import Do
 from .replay import SERVERS, Answer, recorded, replaying
@@ -67,6 +68,23 @@ def test_a_gap_that_a_model_can_not_fill(do: Do, server: str) -> None:
 def test_only_local_models_go_on_with_a_text(do: Do) -> None:
     with replaying() as replay, pytest.raises(BadName, match="local models only"):
         do(replay.url, "generate", "gpt-4o", "A")
+    assert replay.requests == []
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"prompt": None}, BadPrompt),
+        ({"prompt": b"A"}, BadPrompt),
+        ({"prompt": "\ud800"}, BadPrompt),
+        ({"suffix": 5}, BadPrompt),
+        ({"sufix": "B"}, BadOption),
+        ({"tools": [print]}, BadOption),
+    ],
+)
+def test_what_can_not_be_gone_on_with_is_refused(do: Do, how: dict[str, Any], error: type[Exception]) -> None:
+    with replaying() as replay, pytest.raises(error):
+        do(replay.url, "generate", "local_tiny", **{"prompt": "A", **how})
     assert replay.requests == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from acagent_nb import Client, hosts
 from acagent_nb.errors import BadName, ServerDown
 
-from .replay import recorded, replaying
+from .replay import Answer, recorded, replaying
 
 
 def test_a_given_address_is_used_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_at_an_address_that_is_none_nobody_answers() -> None:
 def test_only_what_speaks_like_ollama_answers() -> None:
     with replaying(version=recorded("version")) as replay:
         assert hosts.answers(replay.url)
-    with replaying() as replay:
+    with replaying(version=Answer(("404 page not found",), 404, "text/plain")) as replay:
         assert not hosts.answers(replay.url)
     assert not hosts.answers(replay.url)  # it is gone now
 
@@ -94,8 +94,9 @@ def test_a_client_outlives_its_embedded_server(own_state: Path, monkeypatch: pyt
             assert client.chat("local_tiny", "What is 3 + 4?", temperature=0).text == "3 + 4 = 7."
             _, pid = hosts._read(hosts.state_file()) or ("", 0)
             os.kill(pid, signal.SIGKILL)
-            with pytest.raises(ServerDown):
+            with pytest.raises(ServerDown) as caught:
                 client.version()
+            assert caught.value.hint.startswith("Ask again")  # there is nothing that the user could start
             assert client.chat("local_tiny", "What is 3 + 4?", temperature=0).text == "3 + 4 = 7."
         finally:
             hosts.stop()

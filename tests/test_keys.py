@@ -113,6 +113,11 @@ def test_ollamas_key_goes_to_ollama_com_only(monkeypatch: pytest.MonkeyPatch) ->
     assert headers("https://ollama.com:443", own) == own
 
 
+def test_a_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(KeyMissing, match="no text"):
+        cloud("http://127.0.0.1:1/v1", 5)  # type: ignore[arg-type]  # the wrong type is what it is about
+
+
 def test_extra_headers_are_checked_and_their_values_never_shown() -> None:
     assert headers("http://lab:80", {"X-Api-Key": "secret"}) == {"X-Api-Key": "secret"}
     for bad in (
@@ -121,6 +126,8 @@ def test_extra_headers_are_checked_and_their_values_never_shown() -> None:
         {"X-Api-Key": 3},
         {"X Api": "secret"},
         {"Content-Length": "0"},
+        ["secret"],
+        5,
     ):
         with pytest.raises(BadParams) as caught:
             headers("http://lab:80", bad)  # type: ignore[arg-type]  # the wrong types are what it is about

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from acagent_nb import builtin, delivery, library
-from acagent_nb.errors import BadName, DiskFull, Incomplete, ModelMissing, ServerDown, ServerError, Warned
+from acagent_nb.errors import BadName, BadOption, DiskFull, Incomplete, ModelMissing, ServerDown, ServerError, Warned
 from acagent_nb.messages import Message, Pulling, Text
 from acagent_nb.wire import Open
 
@@ -76,6 +76,24 @@ def test_one_that_is_not_there_is_missing(do: Do, server: str, method: str, argu
     ):
         do(replay.url, method, *(f"local_{name}" for name in arguments))
     assert "models()" in caught.value.hint
+
+
+@pytest.mark.parametrize("method", ["show", "delete", "pull", "unload"])
+def test_none_is_not_the_projects_own_model(do: Do, method: str) -> None:
+    with replaying() as replay, pytest.raises(BadName, match="empty"):
+        do(replay.url, method, None, client={"params": {"model": "local_tiny"}})
+    assert replay.requests == []
+
+
+@pytest.mark.parametrize(
+    ("how", "hint"),
+    [({"from_modl": "local_tiny"}, "'from_model'"), ({"temperature": 0}, "parameters"), ({"watching": 1}, "license")],
+)
+def test_a_keyword_that_create_does_not_have_is_refused(do: Do, how: dict[str, Any], hint: str) -> None:
+    with replaying() as replay, pytest.raises(BadOption) as caught:
+        do(replay.url, "create", "local_mine", **how)
+    assert hint in caught.value.hint
+    assert replay.requests == []
 
 
 @pytest.mark.parametrize("method", ["show", "delete", "pull"])
@@ -159,7 +177,7 @@ def test_a_file_is_sent_as_it_is_if_the_server_lacks_it(do: Do, tmp_path: Path) 
     with replaying(blobs=[ABSENT, SENT]) as replay:
         events = run_by(do, replay.url, delivery.blob(digest, file, "m"))
     assert replay.requests[1] == ("POST", f"/api/blobs/{digest}", digest)
-    assert events == [Pulling("m", "uploading weights.gguf", done, size) for done in (0, size)]
+    assert [events[0], events[-1]] == [Pulling("m", "uploading weights.gguf", done, size) for done in (0, size)]
     with replaying(blobs=EXISTS) as replay:
         events = run_by(do, replay.url, delivery.blob(digest, file, "m"))
     assert asked(replay) == ["HEAD blobs"]

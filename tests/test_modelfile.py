@@ -131,6 +131,18 @@ def test_what_is_no_modelfile_says_so(tmp_path: Path) -> None:
             read(tmp_path / path)
 
 
+@pytest.mark.parametrize("path", ["Modlefile", "models/Modelfile", "C:\\Modelfile"])
+def test_a_path_without_a_file_is_told_as_such(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadParams, match="There is no file"):
+        read(path)
+
+
+def test_what_is_no_text_is_no_modelfile() -> None:
+    with pytest.raises(BadParams, match="not int"):
+        read(5)  # type: ignore[arg-type]  # as a caller without types may
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_a_server_shows_is_read(server: str) -> None:
     shown = json.loads(recorded("show_made2", server).lines[0])

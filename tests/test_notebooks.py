@@ -9,7 +9,10 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.refresh import NOTEBOOKS, clean, run
+from acagent_nb.presets import PRESETS
+from acagent_nb.runnable.export import clean as clean_html
+from tests.refresh import NOTEBOOKS, WIDGET, clean, run
+from tests.tables import NOTEBOOK as OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:papermill")
 
@@ -19,18 +22,25 @@ def path(request: pytest.FixtureRequest) -> Path:
     return request.param  # type: ignore[no-any-return]
 
 
-def answers(notebook: Any) -> list[Any]:
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
-    return [output for output in outputs if "acagent_nb" in output.get("metadata", {})]
+def outputs(notebook: Any) -> list[Any]:
+    """What our own cells show, but for the pages that panels leave: they answer nothing."""
+    every = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    return [output for output in every if answers(output)]
+
+
+def answers(output: Any) -> list[Any]:
+    """What is saved of the answers in an output."""
+    told = output.get("metadata", {}).get("acagent_nb", {})
+    return told.get("answers", [told] if "model" in told else [])  # type: ignore[no-any-return]
 
 
 def test_it_runs(path: Path, server: str) -> None:
     notebook = run(path, {"OLLAMA_HOST": server})
-    assert answers(notebook)
-    for answer in answers(notebook):
-        assert answer.output_type == "display_data"
-        assert answer.data["text/plain"]
-        assert answer.metadata.acagent_nb.server == "embedded"
+    assert outputs(notebook)
+    for output in outputs(notebook):
+        assert output.output_type == "display_data"
+        assert output.data["text/plain"]
+        assert {answer.server for answer in answers(output)} == {"embedded"}
 
 
 def test_it_is_kept_with_its_outputs_and_without_traces_of_a_machine(path: Path) -> None:
@@ -39,14 +49,25 @@ def test_it_is_kept_with_its_outputs_and_without_traces_of_a_machine(path: Path)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run once, from top to bottom"
-    assert answers(notebook)
+    assert outputs(notebook)
     assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
     assert clean(nbformat.reads(text, as_version=4)) == notebook, "python -m tests.refresh cleans it"
     assert not re.search(r"/(home|root|tmp|Users|work|opt)/|[A-Z]:\\\\", text)
     assert "<script" not in text
+    assert WIDGET not in text
 
 
-def test_a_parameter_reaches_the_notebook(server: str) -> None:
-    notebook = run(NOTEBOOKS[0], {"OLLAMA_HOST": server}, model="local_tiny:latest")
+def test_a_panel_leaves_a_table_in_its_place() -> None:
+    notebook = nbformat.read(OPTIONS, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    (shown,) = [cell.outputs for cell in code if "%llm options" in cell.source]
+    (page,) = [output.data["text/html"] for output in shown]
+    sent = PRESETS["creative"].options.sent()
+    assert re.findall(r"<b>(\w+)</b>", page) == list(sent)
+    assert "<table" in clean_html(page)
+
+
+def test_a_parameter_reaches_the_notebook(path: Path, server: str) -> None:
+    notebook = run(path, {"OLLAMA_HOST": server}, model="local_tiny:latest")
     (injected,) = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", ())]
     assert 'model = "local_tiny:latest"' in injected.source

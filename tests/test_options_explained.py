@@ -12,7 +12,7 @@ from acagent_nb.explained import facts, markdown, overview, page
 from acagent_nb.options import TABLE
 from acagent_nb.prose import prose
 
-from .tables import README, written
+from .tables import NOTEBOOK, README, filled, written
 
 
 def test_each_option_has_its_prose_and_each_prose_its_option() -> None:
@@ -76,6 +76,12 @@ def test_the_traps_are_told() -> None:
 def test_the_readmes_table_is_the_table() -> None:
     text = README.read_text(encoding="utf-8")
     assert text == written(text), "python -m tests.tables writes it again"
+
+
+def test_the_notebooks_table_is_the_table() -> None:
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert text == filled(text), "python -m tests.tables writes it again"
+    assert filled(text.replace("| `num_gpu` |", "| `num_gpus` |")) == text
 
 
 def test_the_table_is_markdown_with_a_row_for_each_option() -> None:

@@ -125,6 +125,14 @@ def test_a_wrong_name_is_refused_with_advice(folder: Path, name: str, hint: str)
     assert hint in caught.value.hint
 
 
+def test_a_name_in_capitals_that_is_nearly_a_roles_is_no_model() -> None:
+    params = Params.of({"WRITER": "local_tiny"})
+    with pytest.raises(BadName, match="no role 'WRITR'") as caught:
+        params.target("WRITR")
+    assert caught.value.hint == "Did you mean WRITER?"
+    assert params.target("QWEN") == Target("openai", "QWEN")
+
+
 def test_without_a_name_and_a_model_it_says_how() -> None:
     with pytest.raises(BadName, match="No model is named") as caught:
         Params().target()

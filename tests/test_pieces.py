@@ -65,10 +65,13 @@ def test_a_file_in_pieces_is_the_file(tmp_path: Path) -> None:
     data = bytes(range(256)) * 3000
     for content in (b"", b"x", data):
         file.write_bytes(content)
-        assert b"".join(pieces.of(file)) == content
+        went, awent = [0], [0]
+        assert b"".join(pieces.of(file, went.append)) == content
 
-        async def whole() -> bytes:
-            return b"".join([piece async for piece in pieces.aof(file)])
+        async def whole(awent: list[int] = awent) -> bytes:
+            return b"".join([piece async for piece in pieces.aof(file, awent.append)])
 
         assert asyncio.run(whole()) == content
-    assert max(len(piece) for piece in pieces.of(file)) < len(data)
+        assert went == awent == sorted(went)
+        assert went[-1] == len(content)
+    assert max(len(piece) for piece in pieces.of(file, went.append)) < len(data)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from html.parser import HTMLParser
+from statistics import median
 
 import pytest
 
-from acagent_nb.render import _CODE, html
+from acagent_nb.colours import _COLOURS
+from acagent_nb.render import _BLOCK, _CODE, _SELECT, Rendered, html
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -45,13 +48,29 @@ ATTACKS = (
     "</div></div><script>alert(1)</script>",
     "<!-- --><script>alert(1)</script>",
     "<![CDATA[<script>alert(1)</script>]]>",
+    "$\\href{javascript:alert(1)}{x}$",
+    "$$\\href{javascript:alert(1)}{x}$$",
+    "$x<script>alert(1)</script>$",
+    "$$\n<img src=x onerror=alert(1)>\n$$",
+    "\\[<script>alert(1)</script>\\]",
+    "\\begin{align}<svg/onload=alert(1)>\\end{align}",
+    "```html\n<script>alert(1)</script><img src=x onerror=alert(1)>\n```",
+    '```python\nx = "</span><script>alert(1)</script>"\n```',
 )
 TAGS = {
     *("a", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre"),
-    *("s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    *("s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 CLEAR = "background-color: transparent"
-STYLES = {"overflow-x: auto", *(f"text-align:{side}" for side in ("left", "right", "center")), _CODE, CLEAR}
+STYLES = {
+    "overflow-x: auto",
+    *(f"text-align:{side}" for side in ("left", "right", "center")),
+    _BLOCK,
+    _SELECT,
+    _CODE,
+    CLEAR,
+}
+STYLES |= {f"color: var(--jp-mirror-editor-{name}-color, {colour})" for name, colour in _COLOURS.values()}
 ATTRIBUTES = {"class", "href", "rel", "start", "style", "target", "title"}
 
 
@@ -94,8 +113,10 @@ def test_an_attack_becomes_harmless(attack: str) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_it_is_harmless_at_every_moment_of_its_growth(attack: str) -> None:
+    growing = Rendered()
     for end in range(len(attack)):
         _harmless(html("So:\n\n" + attack[:end]))
+        _harmless(growing.html("So:\n\n" + attack[:end]))
 
 
 def test_links_open_elsewhere_and_tell_nothing() -> None:
@@ -111,10 +132,10 @@ def test_an_image_is_its_words() -> None:
 
 
 def test_what_models_write() -> None:
-    page = html("| a | b |\n|--|--:|\n| 1 | 2 |\n\n```python\nx < 1\n```\n\n1. one\n2. ~~two~~ **three**")
+    page = html("| a | b |\n|--|--:|\n| 1 | 2 |\n\n```nothing\nx < 1\n```\n\n1. one\n2. ~~two~~ **three**")
     assert '<th style="text-align:left">a</th>' in page
     assert '<td style="text-align:right">2</td>' in page
-    assert f'<pre style="{_CODE}"><code class="language-python" style="{CLEAR}">x &lt; 1\n</code></pre>' in page
+    assert f'<pre style="{_CODE}"><code class="language-nothing" style="{CLEAR}">x &lt; 1\n</code></pre>' in page
     assert "<s>two</s> <strong>three</strong>" in page
 
 
@@ -127,11 +148,137 @@ def test_headings_stand_below_the_notebooks_own() -> None:
 
 
 def test_an_open_fence_is_code_already() -> None:
-    assert (
-        html("```py\nx = [") == f'<pre style="{_CODE}"><code class="language-py" style="{CLEAR}">x = [</code></pre>\n'
-    )
+    assert f'<code class="language-none" style="{CLEAR}">x = [</code></pre>' in html("```none\nx = [")
 
 
 @pytest.mark.parametrize("text", ["", ".", "/etc/passwd", "http://a.example", "\x00", "\ud800"])
 def test_odd_texts_are_just_text(text: str) -> None:
     _harmless(html(text))
+
+
+def test_code_is_coloured_as_the_editor_does() -> None:
+    page = html("```python\ndef f(x):\n    return 'a<b'  # why\n```")
+    for word, kind in (("def", "keyword"), ("f", "def"), ("&#x27;a&lt;b&#x27;", "string"), ("# why", "comment")):
+        assert f"--jp-mirror-editor-{kind}-color" in page
+        assert word.replace("&#x27;", "'") in page
+    assert text_of(page).strip() == "def f(x):\n    return 'a<b'  # why", "it can be copied as it is"
+
+
+def test_code_that_is_too_long_to_colour_stays_readable() -> None:
+    assert "color: var(--jp-mirror" not in html("```python\n" + "x = 1\n" * 5_000 + "```")
+
+
+FORMULAS = (
+    "$a_i * b_i$ and $c_i * d_i$",
+    "so \\(x_1 < y_1\\) and \\(x_2\\)",
+    "$$\\sum_{i=1}^n x_i$$",
+    "$$\na \\\\\n- b_1\n+ c_1 & d\n$$",
+    "\\[\nf(x) = \\int_0^1 x\\,dx\n\\]",
+    "\\begin{align*}\na &= b_1 \\\\\n- c &= d_1\n\\end{align*}",
+    "Text\n\\[ a_1*b*c \\]\nmore",
+    "$\\{a, b\\}$",
+    "- one $a_1$\n- two \\(b_1\\)",
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_formulas_come_through_as_they_are(text: str) -> None:
+    page = html(text)
+    assert text_of(page).replace("\n", " ").split() == text.replace("- one", "one").replace("- two", "two").split()
+    assert "<em>" not in page
+    assert "<span>" not in page
+    assert "<br" not in page or text.startswith("Text")
+    _harmless(page)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It costs $5, or $10 for two.", "`$x$`", "\\$x\\$", "a \\\\( b \\\\) c", "$ x $", "US$ and CA$", "$x", "\\(x"],
+)
+def test_what_is_no_formula_is_not_typeset(text: str) -> None:
+    page = html(text)
+    bare = page.replace("<span>$</span>", "").replace("<span>\\</span>", "").replace("<code>$x$</code>", "")
+    assert "$" not in bare
+    assert "\\" not in bare
+
+
+def test_a_formula_that_leads_somewhere_is_text() -> None:
+    for evil in ("\\href{javascript:alert(1)}{x}", "\\style{position:fixed}{x}", "\\def\\frac{x}", "\\HREF{a}{b}"):
+        for around in ("${}$", "$${}$$", "\\({}\\)", "\\[{}\\]", "$$\n{}\n$$", "\\begin{{align}}{}\\end{{align}}"):
+            page = html(around.format(evil))
+            assert "<span>" in page
+            assert "$" not in page.replace("<span>$</span>", "")
+            assert "\\" not in page.replace("<span>\\</span>", "")
+
+
+ANSWER = """# A title
+
+First *paragraph* with a [link][1]
+and `code`.
+
+- a
+- b
+
+  still b
+1.5 is lazy
+1. one
+2. two
+
+> quote
+lazy
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+```python
+x = [1,
+
+2]
+```
+
+    indented
+
+    code
+Setext
+===
+$$
+a_1 - b
+
+[1]: https://a.example
+***
+\\[ a_1 \\]
+The [end][1]
+"""
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_text_that_grows_ends_as_the_whole(step: int, end: str) -> None:
+    text = ANSWER.replace("[link][1]", "[link](https://a.example)").replace("\n", end)
+    growing = Rendered()
+    for at in range(0, len(text) + step, step):
+        page = growing.html(text[:at])
+        _harmless(page)
+    assert page == html(text)
+
+
+def test_what_is_over_is_not_rendered_again() -> None:
+    growing, took = Rendered(), []
+    for number in range(1, 401):
+        began = time.process_time()
+        growing.html("Some *words* and `code`.\n\n" * number)
+        took.append(time.process_time() - began)
+    assert median(took[-100:]) < 5 * median(took[:100]), "the whole would take twenty times as long"
+
+
+def text_of(page: str) -> str:
+    """The text that a browser would show, and copy."""
+    words: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            words.append(data)
+
+    Reader().feed(page)
+    return "".join(words)

@@ -28,16 +28,24 @@ _STYLES = CSSSanitizer(
         *(
             "accent-color",
             "background-color",
+            "border-bottom",
             "border-left",
             "border-radius",
             "color",
             "cursor",
+            "display",
+            "float",
             "font-size",
             "font-variant-numeric",
             "font-weight",
+            "gap",
+            "grid-template-columns",
+            "list-style",
+            "user-select",
+            "-webkit-user-select",
         ),
-        *("height", "line-height", "margin", "margin-top", "max-width", "overflow-x", "text-align"),
-        *("padding", "padding-left", "width"),
+        *("height", "line-height", "margin", "margin-top", "max-width", "min-width", "overflow-wrap", "overflow-x"),
+        *("padding", "padding-bottom", "padding-left", "text-align", "white-space", "width"),
     ]
 )
 _SCRIPTS = ("html_head_js_requirejs", "html_head_js_mathjax", "html_head_js_mermaidjs", "jupyter_widgets")

@@ -1,0 +1,126 @@
+"""`%llm params, usage, why, doctor`: what holds in this session, what it cost, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .words import nothing_more
+
+if TYPE_CHECKING:
+    from .params import Params
+    from .session import Session
+
+
+def params(session: Session, words: list[str]) -> None:
+    """What params.toml says, and where it was found: model, roles, default options, endpoints, prices.
+
+    %llm params
+    """
+    from .tables import Table
+
+    nothing_more(words, "%llm params")
+    rows = [*_said(session, session.params)]
+    if len(rows) == 1:
+        rows.append(("", 'It could say: model = "local_tiny", or [options] temperature = 0.2'))
+    Table((), rows).show(session.shell)
+
+
+def usage(session: Session, words: list[str]) -> None:
+    """Tokens, time and, with prices of your own in params.toml, money by model in this session.
+
+    %llm usage
+    """
+    from . import spending
+    from .growing import brief
+    from .tables import Table
+
+    nothing_more(words, "%llm usage")
+    each = spending.spent(session.answers, session.params)
+    if not each:
+        return print("No model was asked in this session yet.")
+    priced = [row.money for row in each if row.money is not None]
+    rows = [
+        [row.model, f"{row.answers:,}", f"{row.tokens_in:,}", f"{row.tokens_out:,}", brief(row.seconds)]
+        + ([f"{row.money:,.4f}" if row.money is not None else ""] if priced else [])
+        for row in each
+    ]
+    if len(each) > 1:
+        sums = [f"{sum(row[at] for row in each):,}" for at in (1, 2, 3)]  # type: ignore[misc]  # these three are numbers
+        rows.append(["all", *sums, brief(sum(row.seconds for row in each))])
+        rows[-1] += [f"{sum(priced):,.4f}"] if priced else []
+    head = ["model", "answers", "tokens in", "tokens out", "seconds", *(["money"] if priced else [])]
+    return Table(head, rows, right=range(1, 6), below=" ".join(_remarks(each, bool(priced)))).show(session.shell)
+
+
+def why(session: Session, words: list[str]) -> None:
+    """The whole traceback of what failed last.
+
+    %llm why
+    """
+    nothing_more(words, "%llm why")
+    error = session.error
+    if error is None:
+        return print("Nothing has failed in this session.")
+    shown = session.shell.InteractiveTB
+    mode = shown.mode
+    try:
+        shown.set_mode("Context")  # "Verbose" would show the values of variables, and keys among them
+        lines = shown.structured_traceback(type(error), error, error.__traceback__)
+        print(shown.stb2text(lines))
+    finally:
+        shown.set_mode(mode)
+    return None
+
+
+def doctor(session: Session, words: list[str]) -> None:
+    """What works here and what does not: server, models, disk, keys, packages; each problem with its remedy.
+
+    %llm doctor
+
+    In a terminal: acagent-nb doctor
+    """
+    from . import doctor
+
+    nothing_more(words, "%llm doctor")
+    doctor.table(doctor.examined(session.model, session.known_host)).show(session.shell)
+
+
+COMMANDS = (params, usage, why, doctor)
+
+
+def _said(session: Session, params: Params) -> Iterator[tuple[str, str]]:
+    from pathlib import Path
+
+    from .doctor import door
+
+    yield "file", str(params.path) if params.path else f"there is no params.toml in {Path.cwd()}, nor above it"
+    if session.model:
+        yield "model", f"{session.model}, by %llm use"
+    elif params.model:
+        yield "model", params.model
+    for role, name in params.roles.items():
+        yield "role", f"{role} = {name}"
+    for option, value in params.model_options.sent().items():
+        yield "option", f"{option} = {_toml(value)}{'' if params.apply_model_options else ' (switched off)'}"
+    for option, value in session.options.sent().items():
+        yield "panel", f"{option} = {_toml(value)}"
+    for endpoint in params.endpoints.values():
+        yield "endpoint", f"{endpoint.name}: {endpoint.base_url}, {door(endpoint.key_env)}"
+    for model, (read, wrote) in params.prices.items():
+        yield "price", f"{model}: {read:g} in, {wrote:g} out, per million tokens"
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _remarks(each: list[Any], priced: bool) -> Iterator[str]:
+    uncounted = sum(row.uncounted for row in each)
+    if uncounted:
+        told = "answers were" if uncounted > 1 else "answer was"
+        yield f"{uncounted} {told} stopped or failed before the server counted its tokens: they are missing here."
+    if not priced:
+        model = next((row.model for row in each if not row.model.startswith("local_")), None)
+        if model:
+            yield f'For money, add to params.toml: [prices."{model}"] with in and out, per million tokens.'
