@@ -1,9 +1,10 @@
 """`{{expression}}` in a prompt -> the value that it has in the notebook, as text that a model reads well.
 
-    "Sum up {{df}}"  ──►  "Sum up | price | city |..."
+    "Sum up {{df}}"  ──►  "Sum up", and below it "| price | city |..."
 
 Only double braces are special, so that code and JSON can be pasted. Jinja reads the expressions; a value is
-never filled again. Tables become Markdown's, lists and dicts JSON, all else what `str` makes of it.
+never filled again. Tables become Markdown's, on lines of their own; lists and dicts JSON; all else what `str`
+makes of it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def filled(text: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
         expression, evaluate, text = _next(text)
         value = _value(expression, evaluate, names)
         shown, note = _shown(value, expression)
-        done += [before, shown]
+        done += [before, _apart(shown, "".join([*done, before]), text) if _is_frame(value) else shown]
         notes += [note] if note else []
     return "".join([*done, text]), notes
 
@@ -132,12 +133,22 @@ def _named(expression: str) -> str:
 
 def _shown(value: Any, expression: str) -> tuple[str, str]:
     """A value as text, and what was left out of it."""
-    pandas = sys.modules.get("pandas")  # not loaded, so no value is one of its own
-    if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
-        return _table(value if isinstance(value, pandas.DataFrame) else value.to_frame(), expression)
+    if _is_frame(value):
+        return _table(value.to_frame() if value.ndim == 1 else value, expression)
     if isinstance(value, (dict, list, tuple)):
         return _json(value), ""
     return str(value), ""
+
+
+def _is_frame(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")  # not loaded, so no value is one of its own
+    return pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series))
+
+
+def _apart(table: str, before: str, behind: str) -> str:
+    """The table on lines of its own: in the middle of a sentence its first row would be no row."""
+    start = "\n\n" if before.rpartition("\n")[2].strip() else ""
+    return start + table + ("\n\n" if behind.partition("\n")[0].strip() else "")
 
 
 def _json(value: Any) -> str:

@@ -120,6 +120,8 @@ def _rows(cells: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", ()):
             told = output.get("metadata", {}).get(KEY)
             for each in told.get("answers", [told]) if told else ():
+                if "model" not in each:  # what the panels leave of themselves is no answer
+                    continue
                 where = {"cell": number, "execution_count": cell.get("execution_count")}
                 yield {**where, **each, **each.get("options", {})}
 

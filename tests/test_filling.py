@@ -72,6 +72,19 @@ def test_a_table() -> None:
     assert filled("{{sales}}", NAMES) == (table, [])
 
 
+@pytest.mark.parametrize(
+    ("text", "filling"),
+    [
+        ("Sum up {{t}}", "Sum up \n\n| a |\n| --- |\n| 1 |"),
+        ("{{t}} Sum it up.", "| a |\n| --- |\n| 1 |\n\n Sum it up."),
+        ("Sum up:\n  {{t}}  \nNow.", "Sum up:\n  | a |\n| --- |\n| 1 |  \nNow."),
+        ("{{t}}{{t.a}}", "| a |\n| --- |\n| 1 |\n\n| a |\n| --- |\n| 1 |"),
+    ],
+)
+def test_a_table_stands_on_lines_of_its_own(text: str, filling: str) -> None:
+    assert filled(text, {"t": pd.DataFrame({"a": [1]})}) == (filling, [])
+
+
 def test_an_index_that_says_something_is_a_column() -> None:
     text, _ = filled("{{sales.set_index('sold')[['price']]}}", NAMES)
     assert text.startswith("| sold | price |\n| --- | --- |\n| 1 | 0.3 |")

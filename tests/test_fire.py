@@ -310,11 +310,10 @@ LAYER = '{"status":"pulling aa","digest":"sha256:aa","total":9,"completed":1}\n'
         ({"chat": SLOW}, "chat", ("local_m", "hi")),
         ({"generate": Answer(late=20)}, "generate", ("local_m", "hi")),
         ({"embed": Answer(late=20)}, "embed", ("local_m", "hi")),
-        ({"pull": Answer((LAYER,), stall=20)}, "pull", ("local_m",)),
         ({"chat": json_error("model not found", 404), "pull": Answer((LAYER,), stall=20)}, "chat", ("local_m", "hi")),
         ({"tags": Answer(late=20)}, "models", ()),
     ],
-    ids=["first byte", "stall", "trickle", "pause", "generate", "embed", "pull", "auto-pull", "list"],
+    ids=["first byte", "stall", "trickle", "pause", "generate", "embed", "auto-pull", "list"],
 )
 def test_a_timeout_bounds_the_whole_call(do: Do, answers: Any, method: str, arguments: Any) -> None:
     with replaying(**answers) as replay:
@@ -329,6 +328,15 @@ def test_a_timeout_bounds_the_whole_call(do: Do, answers: Any, method: str, argu
 def test_a_calls_own_timeout_counts_more(do: Do) -> None:
     with replaying(chat=Answer(late=20)) as replay, pytest.raises(TimedOut, match=r"timeout of 0\.2 seconds"):
         do(replay.url, "chat", "local_m", "hi", timeout=0.2, client={"timeout": 60})
+
+
+def test_a_download_is_bounded_by_its_own_timeout_only(do: Do) -> None:
+    with replaying(pull=Answer((LAYER,), stall=20)) as replay:
+        with pytest.raises(TimedOut, match=r"timeout of 0\.4 seconds"):
+            do(replay.url, "pull", "local_m", timeout=0.4)
+        assert replay.gone.wait(5), "the connection is closed"
+    with replaying(pull=Answer((LAYER, '{"status":"success"}\n'), pause=0.2)) as replay:
+        do(replay.url, "pull", "local_m", client={"timeout": 0.1})
 
 
 def test_a_call_that_is_quick_enough_is_left_alone(do: Do) -> None:

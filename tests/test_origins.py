@@ -117,3 +117,9 @@ def test_what_is_no_notebook(tmp_path: Path, text: str | None) -> None:
         path.write_text(text)
     with pytest.raises(BadParams, match=r"x\.ipynb can't be read"):
         provenance(path)
+
+
+def test_what_a_panel_leaves_of_itself_is_no_answer() -> None:
+    notebook = Path(__file__).parent.parent / "notebooks" / "02_options.ipynb"
+    assert "%llm options" in notebook.read_text(encoding="utf-8")
+    assert provenance(notebook)["model"].notna().all()

@@ -189,7 +189,7 @@ def test_whoever_watches_may_end_it_though_the_server_has_stopped_reading(do: Do
 def test_a_time_out_ends_it(do: Do, taking: Taking, big: Path) -> None:
     server = taking(no_more)
     with pytest.raises(TimedOut, match=r"timeout of 0\.6 seconds"):
-        do(server.url, "create", "local_m", file=big, client={"timeout": 0.6})
+        do(server.url, "create", "local_m", file=big, timeout=0.6)
     assert server.went.wait(5)
 
 

@@ -211,11 +211,13 @@ class _Go:
 def _said(error: httpx.HTTPError) -> str:
     """Go's words for why a request failed: those of the cause of all causes."""
     deepest: BaseException = error
-    host = error.request.url.host if isinstance(error, httpx.RequestError) else ""
+    url = error.request.url if isinstance(error, httpx.RequestError) else httpx.URL()
+    host, port = url.host, url.port or (443 if url.scheme == "https" else 80)
     while cause := deepest.__cause__ or deepest.__context__:
         deepest = cause
-    called = _CALLED.search(str(deepest))
-    where = f"dial tcp {f'[{called[1]}]' if ':' in called[1] else called[1]}:{called[2]}" if called else "dial tcp"
+    called = _CALLED.search(str(deepest))  # uvloop does not tell which address refused
+    name, number = called.groups() if called else (host, port)
+    where = f"dial tcp {f'[{name}]' if ':' in name else name}:{number}"
     if isinstance(deepest, socket.gaierror):
         return f"dial tcp: lookup {host}: no such host"
     if isinstance(deepest, ConnectionRefusedError):
