@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from .denials import Told, denied, told
 from .errors import Busy, MissingExtra, ServerDown, ServerError
+from .facts import Facts
 from .messages import Event, Note, Request
 from .sdk import async_client as async_client
 from .sdk import async_sent as async_sent
@@ -39,8 +40,8 @@ _MOST_CHANGES = 4  # fields that a server may refuse before it is taken at its w
 _MOST_INPUTS = 2048  # texts that one request for embeddings may hold
 
 
-def chat(request: Request) -> Flow[Event]:
-    """Ask a model.
+def chat(request: Request, facts: Facts | None = None) -> Flow[Event]:
+    """Ask a model; a setting that its server has no word for is told once for these facts.
 
     Raises
     ------
@@ -50,7 +51,9 @@ def chat(request: Request) -> Flow[Event]:
         The stream ended before the server said it was done, or in the middle of a call.
     """
     if names := unheard(request):
-        yield Note(f"{' and '.join(names)} did nothing: {request.provider} has no such setting.")
+        yield from (facts or Facts()).once(
+            f"{' and '.join(names)} did nothing: {request.provider} has no such setting."
+        )
     if changed := (yield from _asked(Call(request.provider, "/chat/completions", body(request)), request.model)):
         yield Note(changed)
     yield from events(request)

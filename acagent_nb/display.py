@@ -213,9 +213,11 @@ def _told(part: Part, before: Part | None) -> str:
         return ("\n\n" if before is not None else "") + head + part.text
     if isinstance(part, ToolCall):
         said = ", ".join(f"{name}={value!r}" for name, value in part.arguments.items())
-        return ("\n\n" if before is not None else "") + f"{part.name}({said})"
+        # The line ends here: a question about the call may follow it.
+        return ("\n\n" if before is not None else "") + f"{part.name}({said})\n"
     if isinstance(part, ToolResult):
-        return f"\n{'failed' if part.failed else '->'} {part.call.name}: {part.content}"
+        start = "" if isinstance(before, ToolCall) else "\n"
+        return f"{start}{'failed' if part.failed else '->'} {part.call.name}: {part.content}"
     return ""
 
 

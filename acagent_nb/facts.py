@@ -6,7 +6,7 @@ Flows ask for a fact when they first need it, and a client keeps it for the next
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -46,9 +46,13 @@ class Facts:
         version = yield from self.versioned()
         said = notes(options, version.version if version else "", version.engine if version else None)
         for sentence in said:
-            if sentence not in self._told:
-                self._told.add(sentence)
-                yield Note(sentence)
+            yield from self.once(sentence)
+
+    def once(self, sentence: str) -> Iterator[Note]:
+        """Something that the user should know, unless it was said before."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            yield Note(sentence)
 
     def versioned(self) -> Generator[Step, Any, Version | None]:
         """The server's version, asked for once; `None` if it does not say."""

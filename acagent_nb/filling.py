@@ -50,7 +50,8 @@ def filled(text: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
     BadPrompt
         There is no such name (with the nearest one), the expression can't be read, or it fails.
     """
-    done, notes = [], []
+    done: list[str] = []
+    notes: list[str] = []
     while "{{" in text:
         before, _, text = text.partition("{{")
         expression, evaluate, text = _next(text)

@@ -107,7 +107,7 @@ def provenance(notebook: str | PathLike[str]) -> Any:
         rows = list(_rows(cells))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no notebook of format 4"
-        raise BadParams(f"{Path(notebook).name} can't be read: {why}.", "Give the path of an .ipynb file.") from error
+        raise BadParams(f"{Path(notebook).name} can't be read: {why}.", "Give the path of an .ipynb file.") from None
     try:
         import pandas
     except ImportError:

@@ -84,13 +84,13 @@ def too_long(needed: int | None, num_ctx: int | None) -> ContextTooLong:
     if needed is None:
         return ContextTooLong(
             "The prompt does not fit the model's context window.",
-            "Ask with a greater num_ctx, shorten the prompt, or let it be cut with truncate=True.",
+            "Ask with a greater num_ctx, shorten the prompt, or let it be cut: truncate=True, in a cell --truncate.",
             num_ctx=num_ctx,
         )
     room = -(-(needed + 256) // 1024) * 1024  # some space for the answer, rounded up to what people write
     return ContextTooLong(
         f"The prompt has {needed:,} tokens, and the context window holds {num_ctx or 0:,}.",
-        f"Ask with num_ctx={room} or more, shorten the prompt, or let it be cut with truncate=True.",
+        f"Ask with num_ctx={room} or more, shorten the prompt, or let it be cut: truncate=True, in a cell --truncate.",
         needed=needed,
         num_ctx=num_ctx,
     )

@@ -109,7 +109,7 @@ def rm(session: Session, words: list[str]) -> None:
 
     texts, flags = apart(words, ("--yes",))
     if not texts:
-        raise BadOption("There is no model's name behind it.", "For example: %llm rm llama3.2:1b")
+        raise BadOption("A model's name is missing.", "For example: %llm rm llama3.2:1b")
     with _client(session) as client:
         there = {names.parse(each.name).key: each for each in client.models()}
         doomed: dict[str, Model] = {}

@@ -118,8 +118,8 @@ def _toml(value: Any) -> str:
 def _remarks(each: list[Any], priced: bool) -> Iterator[str]:
     uncounted = sum(row.uncounted for row in each)
     if uncounted:
-        told = "answers were" if uncounted > 1 else "answer was"
-        yield f"{uncounted} {told} stopped or failed before the server counted its tokens: they are missing here."
+        told, whose = ("answers were", "their") if uncounted > 1 else ("answer was", "its")
+        yield f"{uncounted} {told} stopped or failed before the server counted {whose} tokens: they are missing here."
     if not priced:
         model = next((row.model for row in each if not row.model.startswith("local_")), None)
         if model:

@@ -51,7 +51,7 @@ class Talk:
             told = f"rounds takes a whole number of at least 0, not {most!r:.60}."
             raise BadOption(told, "0 leaves all calls to you.")
         request = ask if isinstance(ask, Request) else ask.request
-        chat: Callable[[Request], Flow[Event]] = cloud.chat
+        chat: Callable[[Request], Flow[Event]] = partial(cloud.chat, facts=self.facts)
         if request.local:
             chat = partial(ollama.chat, pull=pull, facts=self.facts)
         if isinstance(ask, Request) or not (ask.tools.schemas or ask.shape.wire):

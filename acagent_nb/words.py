@@ -17,7 +17,7 @@ def nothing_more(words: Sequence[str], example: str) -> None:
 def one(words: Sequence[str], what: str, example: str) -> str:
     """The one word that a command takes."""
     if not words or not words[0]:
-        raise BadOption(f"There is no {what} behind it.", f"For example: {example}")
+        raise BadOption(f"A {what} is missing.", f"For example: {example}")
     nothing_more(words[1:], example)
     return words[0]
 

@@ -324,7 +324,7 @@ def test_tools_are_asked_for(
     reply = ask(tiny, f"local_tiny:skills {OFFERED}", "What is the weather in Rome?")
     assert (tiny.user_ns["asked"] != []) is called
     assert reply.tool_results[0].failed is not called
-    assert 'Call get_weather(city="Rome")? [y/N]' in capsys.readouterr().out
+    assert '\nCall get_weather(city="Rome")? [y/N]' in capsys.readouterr().out, "on a line of its own"
 
 
 def test_a_tool_that_is_not_there(tiny: InteractiveShell) -> None:

@@ -16,7 +16,7 @@ import pytest
 from acagent_nb import AsyncClient, Client, cloud, hosts
 from acagent_nb.blocking import Sockets
 from acagent_nb.driving import Settings
-from acagent_nb.errors import ContextTooLong, Incapable, ModelMissing
+from acagent_nb.errors import ContextTooLong, Incapable, ModelMissing, Warned
 from acagent_nb.messages import Done, Event, Message, Note, Request, Text, Thinking, ToolCall
 from acagent_nb.options import Options
 from acagent_nb.params import Params
@@ -197,3 +197,11 @@ def test_vectors_and_models(server: str) -> None:
         assert {"tiny:latest", "tiny:skills"} <= set(names)
     finally:
         sockets.close()
+
+
+def test_a_setting_without_a_counterpart_is_told_once_for_each_client(server: str) -> None:
+    with Client(base_url=f"{server}/v1") as client:
+        with pytest.warns(Warned, match="num_ctx did nothing"):
+            first = client.chat("gpt-4o-mini", "Why is the sky blue?", num_ctx=512)
+        second = client.chat("gpt-4o-mini", "Why is the sky blue?", num_ctx=512)  # a warning would be an error
+    assert (len(first.notes), second.notes) == (1, ())

@@ -62,9 +62,9 @@ def test_every_command_explains_itself(shell: InteractiveShell, capsys: Printed)
         ("help unlaod", "There is no command %llm unlaod.", "Did you mean %llm unload?"),
         ("xyzzy", "There is no command %llm xyzzy.", "The commands are: help, use"),
         ("list all", "'all' is a word too many.", "For example: %llm list"),
-        ("show", "There is no model's name behind it.", "For example: %llm show local_tiny"),
+        ("show", "A model's name is missing.", "For example: %llm show local_tiny"),
         ("load a b", "'b' is a word too many.", "For example: %llm load local_tiny"),
-        ("rm", "There is no model's name behind it.", "For example: %llm rm"),
+        ("rm", "A model's name is missing.", "For example: %llm rm"),
         ("rm tiny --yse", "There is no flag --yse here.", "Did you mean --yes?"),
         ("rm 'tiny", "The line has a quote without its partner.", ""),
     ],
@@ -300,7 +300,12 @@ def test_usage_says_what_it_does_not_know(
             shell.run_cell_magic("llm", "local_m --quiet", "Hi")
         capsys.readouterr()
         shell.run_line_magic("llm", "usage")
-    assert "1 answer was stopped or failed before the server counted its tokens" in capsys.readouterr().out
+        once = capsys.readouterr().out
+        with pytest.raises(LLMError):
+            shell.run_cell_magic("llm", "local_m --quiet", "Hi")
+        shell.run_line_magic("llm", "usage")
+    assert "1 answer was stopped or failed before the server counted its tokens" in once
+    assert "2 answers were stopped or failed before the server counted their tokens" in capsys.readouterr().out
 
 
 SECRET_HOST = "http://me:hush@127.0.0.1:1"  # not near the calls: a traceback shows the lines around them

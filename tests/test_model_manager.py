@@ -212,7 +212,7 @@ def test_pull_a_built_in_model(mine: Server, written: str) -> None:
     mine.client.request("DELETE", "/api/delete", json={"model": "tiny:skills"}).raise_for_status()
 
 
-@pytest.mark.parametrize("name", ["", "two words", "a//b", "m@sha256:1"])
+@pytest.mark.parametrize("name", ["two words", "a//b", "m@sha256:1"])
 def test_a_bad_name_is_not_sent(name: str) -> None:
     with replaying(tags=recorded("tags_after_copy")) as server:
 
@@ -226,6 +226,27 @@ def test_a_bad_name_is_not_sent(name: str) -> None:
 
         asyncio.run(main())
         assert "/api/pull" not in [path for _, path, _ in server.requests]
+
+
+def test_what_was_said_of_a_pull_goes_with_the_next_thing_done(mine: Server) -> None:
+    async def main() -> None:
+        manager = await opened(mine.url)
+        row, said = manager.rows["tiny:latest"], manager.pulling
+        said.pull.click()
+        assert words(said.said.value) == "Write the name of a model first."
+        said.name.value = "two words"
+        assert said.said not in said.children
+        said.pull.click()
+        assert "BadName" in said.said.value
+        assert said.said in said.children
+        row.load.click()
+        await soon(lambda: row.load.description == "Unload")
+        assert said.said not in said.children
+        row.load.click()
+        await soon(lambda: row.load.description == "Load")
+        await closed(manager)
+
+    asyncio.run(main())
 
 
 def test_a_model_that_is_in_no_registry(mine: Server) -> None:

@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from acagent_nb import BadOption
+from acagent_nb import BadOption, hosts
 from acagent_nb.options import TABLE, Options
 from acagent_nb.params import Params
 from acagent_nb.presets import PRESETS
@@ -24,6 +25,7 @@ from acagent_nb.prose import toml
 from acagent_nb.widgets.looks import GONE
 from acagent_nb.widgets.options_panel import OptionsPanel
 from tests.kernels import running_kernel
+from tests.refresh import fresh_user
 from tests.replay import Answer, recorded, replaying, said
 
 NUMBERS = [name for name, row in TABLE.items() if row.kind in (int, float) and name != "mirostat"]
@@ -274,6 +276,17 @@ def test_copy_as(panel: OptionsPanel, shell: InteractiveShell, monkeypatch: pyte
     assert [(body["model"], body["options"]) for body in bodies] == 2 * [("made", panel.options.sent())]
     panel.view.copy_as.value = "TOML"
     assert Params.of(toml(panel.view.copied.value)).model_options == panel.options
+
+
+def test_the_server_of_ones_own_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fresh_user(tmp_path) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        if hosts.present():
+            pytest.skip("an Ollama answers on this machine")
+        hosts.find()
+        panel = asyncio.run(refreshed(OptionsPanel(params=Params())))
+    assert panel.view.server.value.lower().count("embedded server") == 1
 
 
 def test_a_line_break_does_not_fit_a_line(panel: OptionsPanel) -> None:

@@ -151,12 +151,17 @@ class ModelManager(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no 
         closed = [self.rows.pop(name) for name in gone]
         for model in known.models:
             if model.name not in self.rows:
-                self.rows[model.name] = ModelRow(model, self._client, self.look, self._look)
+                self.rows[model.name] = ModelRow(model, self._client, self._changed, self._look)
             self.rows[model.name].update(model, known.loaded(model), known.shown.get(model.digest))
         self._list.children = [self._head, *(self.rows[each.name] for each in known.models)] if known.models else []
         self._put(self._list if known.models else self._empty)
         for row in closed:
             row.close()
+
+    def _changed(self) -> None:
+        """Something else has been done since a pull ended: what was said of that is old."""
+        self.pulling.forget()
+        self.look()
 
     def _failed(self, html: str) -> None:
         self.known = None

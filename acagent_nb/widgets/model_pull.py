@@ -98,6 +98,11 @@ class PullRow(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._stopped = why
         self._work.stop()
 
+    def forget(self) -> None:
+        """Take away what was said of a pull that is over."""
+        if not self.busy:
+            self.said.value, self.children = "", (self._line,)
+
     def close(self) -> None:
         """End what is under way, and take the row away."""
         self.stop()
@@ -107,6 +112,8 @@ class PullRow(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _press(self) -> None:
         text = self.name.value.strip().removeprefix(names.LOCAL)
+        if not text:
+            return self._say(_line("Write the name of a model first."))
         try:
             names.target(names.LOCAL + text)
         except BadName as error:
@@ -117,9 +124,10 @@ class PullRow(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         return self._say(_bar(f"{text} · asking the server…", text))
 
     def _rename(self) -> None:
-        """Another name is another question."""
-        if self._anyway and not self.busy:
+        """Another name is another question, to which what was said does not belong."""
+        if not self.busy:
             self._anyway, self.pull.description = "", "Pull"
+        self.forget()
 
     async def _pulling(self, model: str) -> None:
         began, first = time.monotonic(), -1

@@ -81,7 +81,7 @@ async def _asked(client: AsyncClient, host: hosts.Host, params: Params, where: W
     said = f"{where.name[0].upper()}{where.name[1:]}"
     if not version.engine and liveness.parsed(version.version) is None:
         said = f"Ollama of version {version.version!r}, which is not known and so counts as the newest"
-    said = escape(f"{said} ({host.how})")
+    said = escape(said if host.how == hosts.EMBEDDED else f"{said} ({host.how})")
     if model is None:
         return Learnt(where, f"{said}. Choose a model to see what its author chose.", models)
     name = f"<b>{escape(model)}</b>"
