@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     shell.run_line_magic("load_ext", "acagent_nb")
     yield shell
     shell.run_line_magic("unload_ext", "acagent_nb")
+    atexit.unregister(shell.atexit_operations)  # which collects all garbage, once for each of hundreds of shells
 
 
 @pytest.fixture(params=[clients.blocking, clients.asynchronous], ids=lambda way: way.__name__)
