@@ -20,12 +20,6 @@ from .denials import Told, denied, told
 from .errors import Busy, MissingExtra, ServerDown, ServerError
 from .facts import Facts
 from .messages import Event, Note, Request
-from .sdk import async_client as async_client
-from .sdk import async_sent as async_sent
-from .sdk import client as client
-from .sdk import error_of as error_of
-from .sdk import is_theirs as is_theirs
-from .sdk import sent as sent
 from .sse import decode, events
 from .wire import Call, Flow, Header, Step, Wait, rest
 from .wording import EFFORTS, body, unheard

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from acagent_nb import BadOption, Client, LLMError, disk, hosts, machine
 from tests.refresh import fresh_user
@@ -56,14 +55,6 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         script.chmod(0o755)
 
     return put
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
-    shell.run_line_magic("load_ext", "acagent_nb")
-    yield shell
-    shell.run_line_magic("unload_ext", "acagent_nb")
 
 
 @pytest.fixture(scope="module")

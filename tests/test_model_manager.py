@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from acagent_nb import hosts
 from tests.kernels import running_kernel
@@ -453,14 +452,6 @@ def test_it_opens_in_a_moment(mine: Server) -> None:
         await closed(manager)
 
     asyncio.run(main())
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
-    shell.run_line_magic("load_ext", "acagent_nb")
-    yield shell
-    shell.run_line_magic("unload_ext", "acagent_nb")
 
 
 def test_in_a_terminal_it_prints_the_tables(

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from acagent_nb import BadOption, hosts
 from acagent_nb.options import TABLE, Options
@@ -35,14 +34,6 @@ TAGS = Answer(('{"models":[{"name":"made:latest"},{"name":"other:1b"}]}',), cont
 @pytest.fixture
 def panel() -> OptionsPanel:
     return OptionsPanel(params=Params())
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
-    shell.run_line_magic("load_ext", "acagent_nb")
-    yield shell
-    shell.run_line_magic("unload_ext", "acagent_nb")
 
 
 def version(text: str, engine: dict[str, str] | None = None) -> Answer:
