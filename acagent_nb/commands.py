@@ -204,12 +204,7 @@ def _list(given: argparse.Namespace) -> None:
         models = client.models()
         if given.json:
             return terminal.print_json(models)
-        if not models:
-            return print(f"The server has no models yet; `{_GET}` gets one.")
-        rows = [
-            (each.name, each.digest[:12], terminal.size(each.size), terminal.when(each.modified_at)) for each in models
-        ]
-        return print(terminal.table(("NAME", "ID", "SIZE", "MODIFIED"), rows))
+        return print(terminal.listed(models))
 
 
 def _show(given: argparse.Namespace) -> None:
@@ -282,20 +277,7 @@ def _ps(given: argparse.Namespace) -> None:
         running = client.running()
     if given.json:
         return terminal.print_json(running)
-    if not running:
-        return print("No model is loaded.")
-    rows = [
-        (
-            each.name,
-            each.digest[:12],
-            terminal.size(each.size),
-            each.processor,
-            str(each.context_length or ""),
-            terminal.when(each.expires_at),
-        )
-        for each in running
-    ]
-    return print(terminal.table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNLOADED"), rows))
+    return print(terminal.loaded(running))
 
 
 def _doctor(given: argparse.Namespace) -> int:

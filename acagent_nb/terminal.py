@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from .messages import Pulling
+    from .models import Model, Running
 
 _DRAW_SECONDS = 0.1
 _STEPS = ((60, 1, "second"), (3600, 60, "minute"), (86400, 3600, "hour"), (86400 * 30, 86400, "day"))
@@ -27,6 +28,32 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def listed(models: Sequence[Model]) -> str:
+    """The models that are there."""
+    if not models:
+        return "The server has no models yet; `acagent-nb pull tiny` gets one."
+    rows = [(each.name, each.digest[:12], size(each.size), when(each.modified_at)) for each in models]
+    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows)
+
+
+def loaded(running: Sequence[Running]) -> str:
+    """The models that are in memory."""
+    if not running:
+        return "No model is loaded."
+    rows = [
+        (
+            each.name,
+            each.digest[:12],
+            size(each.size),
+            each.processor,
+            str(each.context_length or ""),
+            when(each.expires_at),
+        )
+        for each in running
+    ]
+    return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNLOADED"), rows)
 
 
 def size(count: float) -> str:

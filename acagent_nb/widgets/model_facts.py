@@ -188,33 +188,7 @@ def page(known: Known) -> str:
 
 def text(known: Known) -> str:
     """The tables that `acagent-nb list` and `acagent-nb ps` print."""
-    return f"{known.place}\n{known.sums}\n\n{listed(known.models)}\n\n{loaded(known.running)}"
-
-
-def listed(models: Sequence[Model]) -> str:
-    """The models that are there."""
-    if not models:
-        return f"{NONE_YET[:-1]}; `acagent-nb pull tiny` gets one."
-    rows = [(each.name, each.digest[:12], terminal.size(each.size), terminal.when(each.modified_at)) for each in models]
-    return terminal.table(("NAME", "ID", "SIZE", "MODIFIED"), rows)
-
-
-def loaded(running: Sequence[Running]) -> str:
-    """The models that are in memory."""
-    if not running:
-        return "No model is loaded."
-    rows = [
-        (
-            each.name,
-            each.digest[:12],
-            terminal.size(each.size),
-            each.processor,
-            str(each.context_length or ""),
-            terminal.when(each.expires_at),
-        )
-        for each in running
-    ]
-    return terminal.table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNLOADED"), rows)
+    return f"{known.place}\n{known.sums}\n\n{terminal.listed(known.models)}\n\n{terminal.loaded(known.running)}"
 
 
 def _safe(text: str) -> str:
