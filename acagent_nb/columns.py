@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import takewhile
 from typing import Any
 
 from .growing import Growing, brief
 from .page import Page, failure
 
-_GRID = "display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20em), 1fr)); gap: 20px 28px"
+_GAP = 28  # pixels
+_LEAST = "min(100%, 20em)"  # of a column's width
 _BOX = "padding-left: var(--jp-code-padding, 5px)"
 _HEAD = (
     "font-weight: 600; margin: 0 0 6px; padding-bottom: 3px; border-bottom: 1px solid var(--jp-border-color2, #bdbdbd)"
@@ -36,8 +38,28 @@ class Columns:
         self._pages += [Page() for _ in answers[len(self._pages) :]]
         columns = [_column(page, answer) for page, answer in zip(self._pages, answers, strict=True)]
         table = _table(answers) if all(answer.ended for answer in answers) else ""
-        grid = f'<div class="acagent-nb-columns" style="{_GRID}">\n{"".join(columns)}</div>\n'
+        grid = f'<div class="acagent-nb-columns" style="{_grid(_across(answers))}">\n{"".join(columns)}</div>\n'
         return f'<div class="acagent-nb" style="{_BOX}">\n{grid}{table}</div>'
+
+
+def _across(answers: Sequence[Growing]) -> int:
+    """How many belong into one row: all values of the innermost sweep; of a sweep alone, half if they are even."""
+    first, *rest = map(_asked, answers)
+    other = [{name for name in {*first, *each} if first.get(name) != each.get(name)} for each in rest]
+    count = 1 + len([*takewhile(lambda names: names == other[0], other)])
+    return count if count < len(answers) or count % 2 or count < 4 else count // 2
+
+
+def _asked(answer: Growing) -> dict[str, Any]:
+    """In what an answer may be unlike those beside it."""
+    return {"model": answer.name, **answer.request.options.sent()}
+
+
+def _grid(across: int) -> str:
+    """The style of columns of which at most so many stand in a row, and fewer where there is no room."""
+    widest = f"calc((100% - {(across - 1) * _GAP}px) / {across})"
+    columns = f"repeat(auto-fit, minmax(max({_LEAST}, {widest}), 1fr))"
+    return f"display: grid; grid-template-columns: {columns}; gap: 20px {_GAP}px"
 
 
 def plain(answers: Sequence[Growing]) -> str:

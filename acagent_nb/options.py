@@ -1,7 +1,7 @@
 """Model options as a typed value, and the door to all that is known of them.
 
 The facts lie in `rows.py`, a row for each option; here is what a caller writes: `Options(temperature=0.2)`
-with completion in the editor, checked by `Options.of`, read from and written to JSON and TOML. A field
+with completion in the editor, checked, read from and written to JSON and TOML. A field
 that is `None` is not sent, and then the server decides: a default that we sent would override the one
 the model's author chose.
 """
@@ -33,6 +33,12 @@ class Options:
     """Model options by their names on Ollama's wire; `None` means "not sent".
 
     `options.explain("num_ctx")` tells all about one of them.
+
+    Raises
+    ------
+    BadOption
+        A value of a wrong kind, or out of range. A whole float is taken for an int, an int for a
+        float, and one string for `stop` as a list of one.
 
     Examples
     --------
@@ -69,6 +75,10 @@ class Options:
     vocab_only: bool | None = None
     use_mlock: bool | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in self.sent().items():
+            object.__setattr__(self, name, check(name, value))  # frozen for all others
+
     @classmethod
     def of(cls, mapping: Mapping[str, Any]) -> Options:
         """Check names, kinds and ranges.
@@ -76,15 +86,14 @@ class Options:
         Parameters
         ----------
         mapping
-            Option names to values; `None` counts as not given. A whole float is taken for an int,
-            an int for a float, and one string for `stop` as a list of one.
+            Option names to values; `None` counts as not given.
 
         Raises
         ------
         BadOption
-            An unknown name (with the nearest known one), a wrong kind, or a value out of range.
+            An unknown name (with the nearest known one), or as in `Options`.
         """
-        return cls(**{name: cast(Any, check(name, value)) for name, value in mapping.items() if value is not None})
+        return cls(**{row_of(name).name: value for name, value in mapping.items() if value is not None})
 
     def sent(self) -> dict[str, Value]:
         """Only what was set, as it goes on the wire."""

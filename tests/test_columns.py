@@ -83,7 +83,19 @@ def test_a_sweep_is_a_grid(kernel: Kernel, server: str) -> None:
     ran = kernel.run("%%llm local_tiny --temperature 0,0.9 --seed 7,9\nWrite a haiku about the sea.", seconds=60)
     assert ran.status == "ok"
     assert len(parts(ran.html)) == 4
-    assert "repeat(auto-fit, minmax(min(100%, 20em), 1fr))" in ran.html
+    assert "minmax(max(min(100%, 20em), calc((100% - 28px) / 2)), 1fr)" in ran.html, "one row for each temperature"
+
+
+@pytest.mark.parametrize(
+    ("values", "across"), [([(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)], 3), ([(0, 1), (0, 2)], 2)]
+)
+def test_a_row_of_the_grid_holds_the_innermost_sweep(values: list[tuple[int, int]], across: int) -> None:
+    swept = [Growing("local_a", Request("a", (), Options(temperature=heat, seed=seed))) for heat, seed in values]
+    assert f"/ {across})" in columns.Columns().html(swept)
+
+
+def test_four_models_stand_two_and_two() -> None:
+    assert "/ 2)" in columns.Columns().html([Growing(f"local_{name}", Request(name)) for name in "abcd"])
 
 
 def answers() -> list[Growing]:

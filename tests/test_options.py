@@ -107,6 +107,13 @@ def test_a_bad_option_says_what_it_should_have_been(given: dict[str, object], sa
     assert said in str(caught.value)
 
 
+def test_the_value_itself_is_checked_too() -> None:
+    with pytest.raises(BadOption, match="seed takes a whole number, not 'x'"):
+        Options(seed="x")  # type: ignore[arg-type]  # which is the point
+    given = Options(temperature=1, top_k=20.0, stop="END")  # type: ignore[arg-type]  # as kind as `of`
+    assert repr(given) == "Options(temperature=1.0, top_k=20, stop=['END'])"
+
+
 def test_the_right_one_of_two_wins() -> None:
     both = Options(seed=1, temperature=0.5) | Options(temperature=0.0, stop=["x"])
     assert both.sent() == {"seed": 1, "temperature": 0.0, "stop": ["x"]}
