@@ -28,6 +28,7 @@ from .tables import Table
 
 _SECONDS = 3.0  # for each question to the server
 _LOW_DISK = 2_000_000_000  # bytes: a small model, and some room
+_SMALL = 500_000_000  # bytes of a model that any CPU runs quickly
 _REQUIREMENT = re.compile(r"([\w.-]+)[^;]*; extra == ['\"]([\w-]+)['\"]$")
 _GROUPS = ("all", "dev", "train")  # extras that are made of others, or are not for users
 _PANEL = 'pip install "acagent-nb[panel]"'
@@ -166,7 +167,8 @@ def _loaded(model: Running) -> Finding:
         return Finding("loaded", f"{memory} on the GPU")
     if model.processor == "CPU":
         told = f"{memory} on the CPU, which works but is far slower than a GPU"
-        return Finding("loaded", told, "Take a smaller model, or run the server where it can use a GPU.")
+        remedy = "Take a smaller model, or run the server where it can use a GPU."
+        return Finding("loaded", told, remedy if model.size > _SMALL else "")
     told = f"{memory}, {model.processor}: the rest on the CPU slows all of it down"
     return Finding("loaded", told, "Take a smaller model, or a smaller num_ctx.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,22 @@ def test_a_list_of_objects_is_a_table(shell: InteractiveShell, monkeypatch: pyte
         ask(shell, f"local_tiny --schema {schema} --into people", JSON)
         assert list(shell.user_ns["people"].columns) == ["name", "age"]
         assert len(shell.user_ns["people"]) == 0
+
+
+def test_without_pandas_tables_are_lists(tiny: InteractiveShell, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.run_cell(SHAPES)
+    monkeypatch.setitem(sys.modules, "pandas", None)  # which is how Python notes that it is not there
+    ask(tiny, "--json --temperature 0,0.1 --into both", JSON)
+    assert [(row["temperature"], row["value"]) for row in tiny.user_ns["both"]] == [
+        (0.0, {"name": "Anna", "age": 31}),
+        (0.1, {"name": "Anna", "age": 31}),
+    ]
+    rows = [{"name": "Anna", "age": 31}, {"name": "Ben", "age": 5}]
+    with replaying(chat=said(json.dumps(rows))) as one:
+        monkeypatch.setenv("OLLAMA_HOST", one.url)
+        tiny.run_line_magic("reload_ext", "acagent_nb")  # another server from now on
+        ask(tiny, "local_tiny --schema list[Typed] --into people", JSON)
+    assert tiny.user_ns["people"] == rows
 
 
 def test_an_answer_of_the_wrong_shape(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
