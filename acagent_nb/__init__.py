@@ -2,6 +2,8 @@
 
 `%load_ext acagent_nb`, then `%%llm local_tiny` over a cell; in Python, `Client` and `AsyncClient`.
 Every public name is loaded when it is first used, so that importing the package costs nothing.
+
+PYTEST_DONT_REWRITE: the package has a pytest plugin, but no tests' asserts; and it may be loaded before pytest.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .answers import record as record
+    from .answers import replay as replay
     from .asynchronous import AsyncClient as AsyncClient
     from .client import Client as Client
     from .errors import BadAnswer as BadAnswer
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from .errors import LLMError as LLMError
     from .errors import MissingExtra as MissingExtra
     from .errors import ModelMissing as ModelMissing
+    from .errors import NotRecorded as NotRecorded
     from .errors import OutOfMemory as OutOfMemory
     from .errors import Refused as Refused
     from .errors import ServerDown as ServerDown
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
     from .widgets.options_panel import OptionsPanel as OptionsPanel
 
 _ROOMS = {  # which room each public name lives in
+    "answers": ("record", "replay"),
     "asynchronous": ("AsyncClient",),
     "client": ("Client",),
     "errors": (
@@ -83,6 +89,7 @@ _ROOMS = {  # which room each public name lives in
         "LLMError",
         "MissingExtra",
         "ModelMissing",
+        "NotRecorded",
         "OutOfMemory",
         "Refused",
         "ServerDown",

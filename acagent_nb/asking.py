@@ -86,7 +86,7 @@ class How(TypedDict, total=False):
     use_mlock: bool | None
 
 
-_WORDS = {"pull", "timeout", "rounds", *How.__annotations__} - set(TABLE)
+_WORDS = {"pull", "timeout", "rounds", "fresh", *How.__annotations__} - set(TABLE)
 _TEXTS = ("role", "content", "thinking", "tool_name", "tool_call_id")
 
 

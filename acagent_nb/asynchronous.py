@@ -8,6 +8,7 @@ from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import answers
 from .asking import Asked, How, Prompt, spelt_out
 from .awaiting import AsyncSockets
 from .driving import Settings
@@ -41,7 +42,7 @@ class AsyncClient:
         timeout: float | None = None,
         params: Params | Mapping[str, Any] | str | PathLike[str] | None = None,
     ) -> None:
-        self._talk = Talk(params)
+        self._talk = Talk(params, host)
         self._sockets = AsyncSockets(Settings(host, headers or {}, api_key, base_url, self._talk.params))
         self._timeout = timeout
 
@@ -54,11 +55,12 @@ class AsyncClient:
         pull: bool = True,
         timeout: float | None = None,
         rounds: int = ROUNDS,
+        fresh: bool = False,
         **how: Unpack[How],
     ) -> Reply:
         """Ask and wait for the whole answer; see `Client.chat`. Functions of `tools` may be `async`."""
         ask = self.asked(model, prompt, **how)
-        events = self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds))
+        events = self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds, fresh=fresh))
         return settled(ask, [event async for event in events])
 
     @spelt_out
@@ -70,6 +72,7 @@ class AsyncClient:
         pull: bool = True,
         timeout: float | None = None,
         rounds: int = ROUNDS,
+        fresh: bool = False,
         **how: Unpack[How],
     ) -> AsyncGenerator[Event, None]:
         """Ask and get the events of the answer as they come; see `Client.stream`.
@@ -78,17 +81,23 @@ class AsyncClient:
         `contextlib.aclosing` it is closed at the block's end.
         """
         ask = self.asked(model, prompt, **how)
-        return self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds))
+        return self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds, fresh=fresh))
 
     def asked(self, model: str | None, prompt: Prompt, **how: Unpack[How]) -> Asked:
         """Put a question together and check it; see `Client.asked`."""
         return self._talk.asked(model, prompt, how)
 
     def events(
-        self, ask: Asked | Request, *, pull: bool = True, timeout: float | None = None, rounds: int = ROUNDS
+        self,
+        ask: Asked | Request,
+        *,
+        pull: bool = True,
+        timeout: float | None = None,
+        rounds: int = ROUNDS,
+        fresh: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Send a question that is put together already; see `Client.events`."""
-        return self._run(self._talk.answer(ask, pull, rounds), timeout)
+        return self._run(self._talk.answer(ask, pull, rounds, fresh), timeout)
 
     async def generate(self, model: str, prompt: str, *, timeout: float | None = None, **how: Any) -> Reply:
         """Have a local model go on with a text; see `Client.generate`."""
@@ -157,7 +166,7 @@ class AsyncClient:
 
     async def host(self) -> Host:
         """The Ollama server in use, and how it was found."""
-        return await self._sockets.host()
+        return answers.host() or await self._sockets.host()
 
     async def close(self) -> None:
         """Close all connections; the client opens new ones if it is used again."""

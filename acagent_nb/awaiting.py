@@ -80,7 +80,8 @@ class AsyncSockets:
                             answer = headers.get(step.name)
                         elif isinstance(step, Wait):
                             await opened.aclose()
-                            log.pause(step.seconds)
+                            if not step.recorded:
+                                log.pause(step.seconds)
                             await asyncio.sleep(deadline.wait(step.seconds))
                         else:
                             answer = await _within(deadline, _awaited(step))

@@ -82,7 +82,8 @@ class Sockets:
                         answer = headers.get(step.name)
                     elif isinstance(step, Wait):
                         opened.close()
-                        log.pause(step.seconds)
+                        if not step.recorded:
+                            log.pause(step.seconds)
                         time.sleep(deadline.wait(step.seconds))
                     else:
                         answer = _now(step.work())

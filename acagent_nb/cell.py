@@ -45,9 +45,10 @@ def run(session: Session, asked: Asked, prompt: str) -> None:
                 params=session.params,
                 pull=asked.pull,
                 timeout=asked.timeout,
+                fresh=asked.fresh,
                 errands=errands,
             )
-            session.told_host = True
+            session.told_host = session.told_host or not all(answer.replayed for answer in answers)
         except ServerDown:
             session.forget_host()
             raise

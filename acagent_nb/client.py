@@ -12,6 +12,7 @@ from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import answers
 from .asking import Asked, How, Prompt, spelt_out
 from .blocking import Sockets
 from .driving import Settings
@@ -72,7 +73,7 @@ class Client:
         timeout: float | None = None,
         params: Params | Mapping[str, Any] | str | PathLike[str] | None = None,
     ) -> None:
-        self._talk = Talk(params)
+        self._talk = Talk(params, host)
         self._sockets = Sockets(Settings(host, headers or {}, api_key, base_url, self._talk.params))
         self._timeout = timeout
 
@@ -85,6 +86,7 @@ class Client:
         pull: bool = True,
         timeout: float | None = None,
         rounds: int = ROUNDS,
+        fresh: bool = False,
         **how: Unpack[How],
     ) -> Reply:
         """Ask and wait for the whole answer.
@@ -103,6 +105,8 @@ class Client:
             rounds, and the time that the caller takes between two events.
         rounds
             How often the model may ask for functions before its answer is taken as it is.
+        fresh
+            Whether it is asked although a recording has the answer; see `answers`.
         how
             See `asking.How`, and any model option by its name.
 
@@ -116,7 +120,7 @@ class Client:
             See `errors`.
         """
         ask = self.asked(model, prompt, **how)
-        return settled(ask, self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds)))
+        return settled(ask, self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds, fresh=fresh)))
 
     @spelt_out
     def stream(
@@ -127,6 +131,7 @@ class Client:
         pull: bool = True,
         timeout: float | None = None,
         rounds: int = ROUNDS,
+        fresh: bool = False,
         **how: Unpack[How],
     ) -> Generator[Event, None, None]:
         """Ask and get the events of the answer as they come; for what it takes and raises, see `Client.chat`.
@@ -134,17 +139,23 @@ class Client:
         Closing the iterator, or leaving the loop over it, closes the connection, and the server stops.
         """
         ask = self.asked(model, prompt, **how)
-        return self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds))
+        return self._told(self.events(ask, pull=pull, timeout=timeout, rounds=rounds, fresh=fresh))
 
     def asked(self, model: str | None, prompt: Prompt, **how: Unpack[How]) -> Asked:
         """Put a question together and check it, without sending it; see `Client.chat`."""
         return self._talk.asked(model, prompt, how)
 
     def events(
-        self, ask: Asked | Request, *, pull: bool = True, timeout: float | None = None, rounds: int = ROUNDS
+        self,
+        ask: Asked | Request,
+        *,
+        pull: bool = True,
+        timeout: float | None = None,
+        rounds: int = ROUNDS,
+        fresh: bool = False,
     ) -> Generator[Event, None, None]:
         """Send a question that is put together already; see `Client.stream`. Notes come as events only."""
-        return self._run(self._talk.answer(ask, pull, rounds), timeout)
+        return self._run(self._talk.answer(ask, pull, rounds, fresh), timeout)
 
     def generate(self, model: str, prompt: str, *, timeout: float | None = None, **how: Any) -> Reply:
         """Have a local model go on with a text.
@@ -157,7 +168,7 @@ class Client:
             As in `chat`.
         how
             `raw` (bool: the text as it is, without a template), `suffix` (what comes after the gap that
-            the model fills), `template` (in place of the model's), `system`, `pull`; `images`,
+            the model fills), `template` (in place of the model's), `system`, `pull`, `fresh`; `images`,
             `format`, `think`, `keep_alive`, `truncate` and model options as in `chat`.
 
         Raises
@@ -183,7 +194,7 @@ class Client:
             As in `chat`.
         how
             `dimensions` (of the vectors, where the model can choose), `truncate` (cut texts that are
-            too long instead of refusing them), `keep_alive`, `pull`, and model options.
+            too long instead of refusing them), `keep_alive`, `pull`, `fresh`, and model options.
 
         Returns
         -------
@@ -305,8 +316,8 @@ class Client:
         return True
 
     def host(self) -> Host:
-        """The Ollama server in use, and how it was found."""
-        return self._sockets.host()
+        """The Ollama server in use, and how it was found; in a replay the recording."""
+        return answers.host() or self._sockets.host()
 
     def close(self) -> None:
         """Close all connections; the client opens new ones if it is used again."""

@@ -16,7 +16,7 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-from . import names
+from . import answers, inquiries, names
 from .asynchronous import AsyncClient
 from .errors import LLMError
 from .growing import Growing
@@ -40,6 +40,8 @@ class Coming:
         Whether a missing model is pulled first.
     timeout
         Seconds for the whole answer; `None` sets no bound.
+    fresh
+        Whether it is asked although a recording has the answer.
 
     Attributes
     ----------
@@ -57,12 +59,19 @@ class Coming:
         *,
         pull: bool = True,
         timeout: float | None = None,
+        fresh: bool = False,
     ) -> None:
         self.answer = answer
         self.over = False
         self.error: Exception | None = None
-        self._params, self._pull, self._timeout = params, pull, timeout
-        self._finding = _aside(partial(place, answer))
+        self._params = params
+        self._how: dict[str, Any] = {"pull": pull, "timeout": timeout, "fresh": fresh}
+        self._tape = answers.current()
+        self._question = inquiries.first(answer.ask) if self._tape else None
+        recording = self._tape.place(self._question) if self._tape and self._question and not fresh else None
+        if recording is not None:
+            answer.doing = "reading the recording"
+        self._finding = _aside(partial(_found, place, answer) if recording is None else lambda: recording)
         self._doing = answer.doing
         self._pump: Pump | None = None
 
@@ -97,10 +106,10 @@ class Coming:
             self._doing = answer.doing
             return shown != self._doing
         answer.host = self._finding.result()
-        local = answer.request.local
-        make = partial(AsyncClient, answer.host.url if local else None, params=self._params)
-        learn = partial(learned, answer) if local else None
-        self._pump = Pump(make, answer.ask, pull=self._pull, timeout=self._timeout, learn=learn)
+        there = answer.request.local and answer.host.how != answers.RECORDED
+        make = partial(AsyncClient, answer.host.url if there else None, params=self._params)
+        learn = self._learned if answer.request.local else None
+        self._pump = Pump(make, answer.ask, learn=learn, **self._how)
         self._pump.start()
         return True
 
@@ -111,6 +120,15 @@ class Coming:
             self.over = True
             self.answer.end()
         return bool(events) or self.over
+
+    async def _learned(self, client: AsyncClient) -> None:
+        """Ask the server of itself, if it was a server that was asked."""
+        if self._tape and self._question and self._tape.replayed(self._question):
+            return
+        with answers.beside():
+            if self.answer.host is None or self.answer.host.how == answers.RECORDED:
+                self.answer.host = await client.host()
+            await learned(self.answer, client)
 
     def _fail(self, error: Exception, mark: str) -> None:
         self.error, self.over = error, True
@@ -140,6 +158,12 @@ async def _quietly(asks: Coroutine[Any, Any, None]) -> None:
     """The answer has come all the same, and is worth more than what a server does not say."""
     with suppress(LLMError):
         await asks
+
+
+def _found(place: Callable[[Growing], Host], answer: Growing) -> Host:
+    """The server that is to be asked, whether or not a recording stands in its place elsewhere."""
+    with answers.beside():
+        return place(answer)
 
 
 def _aside(work: Callable[[], Host]) -> Future[Host]:

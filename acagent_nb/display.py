@@ -50,6 +50,7 @@ def show(
     params: Params,
     pull: bool = True,
     timeout: float | None = None,
+    fresh: bool = False,
     errands: Errands | None = None,
 ) -> None:
     """Ask all at once, and draw the answers until they end; what has come stays, marked, if one ends badly.
@@ -66,6 +67,8 @@ def show(
         Whether a missing model is pulled first.
     timeout
         Seconds for each whole answer; `None` sets no bound.
+    fresh
+        Whether they are asked although a recording has the answers.
     errands
         Done here in between, with the answers drawn as they are: a function that a model calls may
         have a question to the user.
@@ -78,7 +81,7 @@ def show(
         See `Client.chat`; with several answers the first error, after all have ended.
     """
     errands = errands or Errands()
-    coming = [Coming(answer, place, params, pull=pull, timeout=timeout) for answer in answers]
+    coming = [Coming(answer, place, params, pull=pull, timeout=timeout, fresh=fresh) for answer in answers]
     try:
         _follow(coming, screen, errands)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from . import disk, hosts, keys, terminal
+from . import answers, disk, hosts, keys, terminal
 from .addresses import without_secrets
 from .client import Client
 from .errors import BadName, BadParams, KeyMissing, LLMError
@@ -141,7 +141,7 @@ def _server(host: hosts.Host | None, *, needed: bool) -> Iterator[Finding]:
         return
     where = f"{without_secrets(host.url)} ({host.how})"
     try:
-        with Client(host.url, timeout=_SECONDS, params=Params()) as client:
+        with answers.beside(), Client(host.url, timeout=_SECONDS, params=Params()) as client:
             version = client.version()
             models, running = client.models(), client.running()
     except LLMError as error:

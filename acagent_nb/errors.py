@@ -8,6 +8,7 @@ LLMError
 ├── BadAnswer       (ValueError)        an answer that is not what its format promises; carries `reply`
 ├── ContextTooLong  (ValueError)        a prompt longer than the context window; carries `needed`, `num_ctx`
 ├── ModelMissing    (LookupError)       a model that is not there and could not be pulled
+├── NotRecorded     (LookupError)       a replay is asked for something that its recording does not have
 ├── KeyMissing      (LookupError)       a cloud model without the key that its server wants
 ├── ServerDown      (ConnectionError)   nobody answers at the address, or the line broke
 ├── TimedOut        (TimeoutError)      the call took longer than its `timeout`
@@ -104,6 +105,10 @@ class ContextTooLong(LLMError, ValueError):
 
 class ModelMissing(LLMError, LookupError):
     """The server does not have the model, and it was not or could not be pulled."""
+
+
+class NotRecorded(LLMError, LookupError):
+    """Answers are replayed from a recording, and it has none to this question, or there is no such file."""
 
 
 class KeyMissing(LLMError, LookupError):

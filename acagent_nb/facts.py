@@ -12,7 +12,7 @@ from typing import Any
 
 from . import names
 from .errors import BadName, Incapable, LLMError
-from .library import PS, SHOWN, VERSION
+from .library import PS, SHOWN, TAGS, VERSION
 from .liveness import varies
 from .messages import Note, Request
 from .models import Running, Version
@@ -29,12 +29,13 @@ class Facts:
 
     Attributes
     ----------
-    version
-        `None` until it was asked for.
+    version, digests
+        `None` until they were asked for; the digests are those of the server's models, by their names' keys.
     """
 
     def __init__(self) -> None:
         self.version: Version | None = None
+        self.digests: dict[str, str] | None = None
         self._told: set[str] = set()
         self._capabilities: dict[str, tuple[str, ...]] = {}
         self._running: dict[tuple[str, int | None], tuple[Running | None, float]] = {}
@@ -60,6 +61,15 @@ class Facts:
             with suppress(LLMError):  # a proxy may let nothing but chats through
                 self.version = yield from fetch(Open("GET", "/api/version", seconds=_ASIDE_SECONDS), VERSION)
         return self.version
+
+    def digest(self, model: str) -> Generator[Step, Any, str]:
+        """The digest of a model; empty if the server does not have it, or does not say."""
+        if self.digests is None:
+            self.digests = {}
+            with suppress(LLMError):  # what it is asked for can be said without
+                listed = yield from fetch(Open("GET", "/api/tags", seconds=_ASIDE_SECONDS), TAGS)
+                self.digests = {_key(each.name): each.digest for each in listed.models}
+        return self.digests.get(_key(model), "")
 
     def running(self, request: Request) -> Generator[Step, Any, Running | None]:
         """The model as it was loaded for a request; `None` if it is not any more, or the server does not say.
@@ -101,6 +111,7 @@ class Facts:
     def forget(self, model: str) -> None:
         """Know nothing of a model: it was made anew, or removed."""
         key = _key(model)
+        self.digests = None
         self._capabilities.pop(key, None)
         self._running = {known: loaded for known, loaded in self._running.items() if known[0] != key}
 

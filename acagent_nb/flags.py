@@ -64,6 +64,7 @@ GROUPS: dict[str, dict[str, Flag]] = {
         "timeout": Flag("Give up after so many seconds.", "SECONDS", "60"),
         "keep_alive": Flag('How long the model stays loaded: "5m", seconds, 0 not at all, -1 for good.', "TIME", "5m"),
         "truncate": Flag("Cut a prompt that is too long for the model, instead of refusing it."),
+        "fresh": Flag("Ask although a recording has the answer; see %llm help record."),
         "help": Flag("Show this text and ask nothing."),
     },
 }

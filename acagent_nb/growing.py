@@ -12,6 +12,7 @@ from typing import Any
 
 from . import origins
 from .addresses import without_secrets
+from .answers import RECORDED
 from .asking import Asked
 from .errors import LLMError
 from .hosts import EMBEDDED, Host
@@ -112,7 +113,7 @@ class Growing:
         answer.feed([*reply.tool_calls, *reply.tool_results, *map(Note, reply.notes)])
         answer.feed([each for each in (Thinking(reply.thinking), Text(reply.text)) if each.text])
         if reply.done_reason is not None:
-            answer.feed([Done(reply.done_reason, reply.stats, reply.digest, reply.truncated)])
+            answer.feed([Done(reply.done_reason, reply.stats, reply.digest, reply.truncated, reply.replayed)])
         answer.end("incomplete")
         answer._took = (reply.stats.total_duration or 0) / 1e9
         return answer
@@ -132,6 +133,7 @@ class Growing:
             if isinstance(event, Done):
                 self._took = self.seconds if done is None else done - self._since
                 self.mark = "cut off" if event.done_reason == "length" else ""
+                self._remember([part for part in self.parts if isinstance(part, Done)])
 
     def end(self, mark: str = "") -> None:
         """Nothing more will come; `mark` says why, if the model was not done."""
@@ -140,6 +142,13 @@ class Growing:
                 self.mark = mark
             self._took = self.seconds
             self.ended = True
+
+    def _remember(self, ends: list[Done]) -> None:
+        """Take the times of a replayed answer from its recording: how fast it is read tells nothing of the model."""
+        self.replayed = all(end.replayed for end in ends)
+        if self.replayed:
+            self._took = sum(end.seconds or 0.0 for end in ends)
+            self.first = ends[0].first_seconds
 
     def _say(self, event: Text | Thinking, first: float | None) -> None:
         last = self.parts[-1] if self.parts else None
@@ -193,6 +202,8 @@ class Growing:
         if self.host is None:
             return ""
         where = without_secrets(self.host.url)
+        if self.host.how == RECORDED:
+            return f"{RECORDED}: {where.partition(':')[2]}"
         if self.host.how == EMBEDDED:
             return f"{EMBEDDED} at {where}"
         who = "server" if not self.version else EMBEDDED if self.version.engine else f"Ollama {self.version.version}"

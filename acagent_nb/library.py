@@ -12,7 +12,7 @@ from .wire import Flow, Open, post
 
 def tags() -> Flow[list[Model]]:
     """The models that the server has."""
-    yield (yield from fetch(Open("GET", "/api/tags"), _TAGS)).models
+    yield (yield from fetch(Open("GET", "/api/tags"), TAGS)).models
 
 
 def ps() -> Flow[list[Running]]:
@@ -48,7 +48,7 @@ class _Ps(Struct, frozen=True):
     models: list[Running] = []
 
 
-_TAGS = msgspec.json.Decoder(_Tags)
+TAGS = msgspec.json.Decoder(_Tags)
 PS = msgspec.json.Decoder(_Ps)
 SHOWN = msgspec.json.Decoder(Shown)
 VERSION = msgspec.json.Decoder(Version)

@@ -9,10 +9,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from . import disk, hosts, terminal
+from . import answers, disk, hosts, terminal
 from .addresses import is_loopback, without_secrets
 from .client import Client
 from .errors import LLMError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CONTAINER = "ollama_server"
 FOLLOW = "docker compose logs -f ollama"
+_IMAGE = re.compile(r"(^|/)ollama/ollama([:@]|$)")  # from whichever registry, by tag or digest
 _SECONDS = 20  # `docker system df` measures every volume
 _ADDRESS_SECRET = re.compile(r"(?<=://)[^\s/@\"']+@")
 _KEY = re.compile(
@@ -74,17 +77,19 @@ def logs_text(count: int = 40) -> str:
         return _tail(own, count)
     if host is None:  # one that has crashed left its last words somewhere
         return _ollamas(count)
-    if _is_embedded(host):
-        raise LLMError(
-            f"The embedded server at {without_secrets(host.url)} was started by hand.",
-            "Its log is in the terminal where `acagent-nb serve` was typed.",
-        )
     if not is_loopback(host.url):
         raise LLMError(
             f"The server at {without_secrets(host.url)} is not on this machine, nor is its log.",
             f"Type there: docker logs --tail {count} {CONTAINER} (or without docker: journalctl -u ollama -n {count})",
         )
-    return _ollamas(count)
+    if _is_embedded(host):
+        if name := _serving(host.url):
+            return _of_container(name, count)
+        raise LLMError(
+            f"The embedded server at {without_secrets(host.url)} was started by hand.",
+            "Its log is in the terminal where `acagent-nb serve` was typed.",
+        )
+    return _ollamas(count, host.url)
 
 
 def run(*command: str, seconds: float = _SECONDS) -> str:
@@ -135,12 +140,12 @@ def _failed(line: str, said: str) -> LLMError:
     return LLMError(f"`{line}` failed: {last}", f"Type it in a terminal to see more: {line}")
 
 
-def _ollamas(count: int) -> str:
+def _ollamas(count: int, url: str | None = None) -> str:
     """The log of an Ollama on this machine: of its container, its service or its app."""
     told: LLMError | None = None
     try:
-        if name := _container():
-            return f"{_clean(run('docker', 'logs', '--tail', str(count), name))}\n(docker logs --tail {count} {name})"
+        if found := _containers():
+            return _of_container(_at(url, found) or found[0][0], count)
     except LLMError as error:
         told = error
     for path in _app_logs():
@@ -159,13 +164,31 @@ def _ollamas(count: int) -> str:
     )
 
 
-def _container() -> str | None:
-    """The container that Ollama runs in, stopped ones included: the specification's, or one of its image."""
-    found = [line.split("\t") for line in run("docker", "ps", "-a", "--format", "{{.Names}}\t{{.Image}}").splitlines()]
-    named = {each[0]: each[-1] for each in found if len(each) == 2}
-    if CONTAINER in named:
-        return CONTAINER
-    return next((name for name, image in named.items() if image.partition(":")[0].endswith("ollama/ollama")), None)
+def _of_container(name: str, count: int) -> str:
+    """The last lines of a container's log, and how to get them."""
+    return f"{_clean(run('docker', 'logs', '--tail', str(count), name))}\n(docker logs --tail {count} {name})"
+
+
+def _serving(url: str) -> str | None:
+    """The container behind an address on this machine, if docker is here and knows one."""
+    try:
+        return _at(url, _containers())
+    except LLMError:
+        return None
+
+
+def _at(url: str | None, containers: Sequence[tuple[str, str]]) -> str | None:
+    """The one of these containers that has published the port of an address."""
+    door = f":{urlsplit(url).port}->" if url else None
+    return next((name for name, ports in containers if door and door in ports), None)
+
+
+def _containers() -> list[tuple[str, str]]:
+    """The names and published ports of Ollama's containers, stopped ones too; the specification's comes first."""
+    listed = run("docker", "ps", "-a", "--format", "{{.Names}}\t{{.Image}}\t{{.Ports}}").splitlines()
+    rows = [line.split("\t") for line in listed]
+    found = [(name, ports) for name, image, ports in rows if name == CONTAINER or _IMAGE.search(image)]
+    return sorted(found, key=lambda each: each[0] != CONTAINER)
 
 
 def _app_logs() -> list[Path]:
@@ -196,7 +219,7 @@ def _clean(text: str) -> str:
 
 def _is_embedded(host: hosts.Host) -> bool:
     """Whether ours answers there; a server that is down is an Ollama's."""
-    with Client(host.url, timeout=2) as client:
+    with answers.beside(), Client(host.url, timeout=2) as client:
         try:
             return client.version().engine is not None
         except LLMError:

@@ -206,12 +206,19 @@ class Done(Struct, frozen=True, tag=True):
     truncated
         Whether a part of the conversation was cut off to fit the context window; `None` where that
         can't be known.
+    replayed
+        Whether it was not asked for now: the answer comes from a recording, and so do its figures.
+    seconds, first_seconds
+        Seconds that a replayed answer, and its first word, took when it was recorded; `None` for all others.
     """
 
     done_reason: str = ""
     stats: Stats = Stats()
     digest: str = ""
     truncated: bool | None = None
+    replayed: bool = False
+    seconds: float | None = None
+    first_seconds: float | None = None
 
 
 Event = Pulling | Thinking | Text | ToolCall | ToolResult | Note | Done

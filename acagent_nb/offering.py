@@ -198,14 +198,14 @@ class _Shelf:
         return self._told
 
     def _ask(self) -> None:
-        from . import hosts
+        from . import answers, hosts
         from .client import Client
 
         try:
-            host = self._session.known_host or hosts.running()
+            host = None if answers.host() else self._session.known_host or hosts.running()
             if host is None:
                 return
-            with Client(host.url, timeout=_GLANCE, params={}) as client:
+            with answers.beside(), Client(host.url, timeout=_GLANCE, params={}) as client:
                 loaded = [each.name for each in client.running()]
                 installed = [each.name for each in client.models()]
         except LLMError:  # a server that is down completes nothing
@@ -214,7 +214,7 @@ class _Shelf:
         self._at = time.monotonic()
 
 
-_OWN_FLAGS = {"rm": ("--yes",), "chats": ("--saved",)}
+_OWN_FLAGS = {"rm": ("--yes",), "chats": ("--saved",), "record": ("--auto",), "replay": ("--pace",)}
 
 
 def _parted(text: str) -> tuple[list[str], str] | None:

@@ -44,7 +44,7 @@ class Asked(NamedTuple):
         The name that the result gets, and the conversation that it belongs to.
     plain, quiet
         Whether the answer is shown as text, or not at all.
-    pull, timeout, keep_alive, truncate
+    pull, timeout, keep_alive, truncate, fresh
         As in `Client.chat`.
     help
         Whether only help is wanted.
@@ -68,6 +68,7 @@ class Asked(NamedTuple):
     timeout: float | None = None
     keep_alive: float | str | None = None
     truncate: bool | None = None
+    fresh: bool = False
     help: bool = False
 
 

@@ -101,6 +101,8 @@ class Pump:
         Whether a missing model is pulled first.
     timeout
         Seconds for the whole answer; `None` sets no bound.
+    fresh
+        Whether it is asked although a recording has the answer.
     learn
         What to ask the server beside the answer, from its first word on: by then the model is loaded.
 
@@ -126,6 +128,7 @@ class Pump:
         *,
         pull: bool = True,
         timeout: float | None = None,
+        fresh: bool = False,
         learn: Callable[[AsyncClient], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.ended = False
@@ -134,7 +137,7 @@ class Pump:
         self._queue: SimpleQueue[Event | _End] = SimpleQueue()
         self._reading, self._left = Flag(), Flag()
         self._learn = learn
-        self._how: dict[str, Any] = {"pull": pull, "timeout": timeout}
+        self._how: dict[str, Any] = {"pull": pull, "timeout": timeout, "fresh": fresh}
         self._thread = Thread(target=self._run, args=(make, ask), name="acagent_nb answer", daemon=True)
 
     def take(self, seconds: float = 0.0) -> list[Event]:

@@ -34,6 +34,8 @@ class Reply(Struct, frozen=True):
         The answer as Python data: what a `format` of "json", a schema or a class asked for.
     notes
         What the user should know, such as an option that does nothing on this server.
+    replayed
+        Whether all of it comes from a recording; see `answers`.
     messages
         The conversation with this answer at its end: give it to `chat` with a turn more to go on.
     """
@@ -51,6 +53,7 @@ class Reply(Struct, frozen=True):
     tool_results: tuple[ToolResult, ...] = ()
     notes: tuple[str, ...] = ()
     messages: tuple[Message, ...] = ()
+    replayed: bool = False
 
     @property
     def complete(self) -> bool:
@@ -73,6 +76,7 @@ class Reply(Struct, frozen=True):
                     rounds.append(_Round())
                 rounds[-1].take(event)
         last = rounds[-1]
+        ends = [each.done for each in rounds if each.done]
         done = last.done or Done()
         return cls(
             last.text,
@@ -81,7 +85,7 @@ class Reply(Struct, frozen=True):
             tuple(call for each in rounds for call in each.calls),
             request.options,
             last.done.done_reason if last.done else None,
-            Stats.sum([each.done.stats for each in rounds if each.done]),
+            Stats.sum([each.stats for each in ends]),
             done.digest,
             done.truncated,
             None,
@@ -89,6 +93,7 @@ class Reply(Struct, frozen=True):
             tuple(notes),
             # A try that had to be corrected is no part of the conversation.
             (*request.messages, *(turn for each in rounds if each.calls or each is last for turn in each.turns())),
+            bool(ends) and all(each.replayed for each in ends),
         )
 
 

@@ -51,8 +51,7 @@ def answering(ask: Ask, request: Request, tools: Tools, shape: Shape, rounds: in
     when it is done with its calls.
     """
     left = rounds
-    later = request.local and bool(tools.schemas)
-    format, now = request.format, replace(request, format=None) if later else request
+    format, now = request.format, opening(request, tools)
     while True:
         heard: list[Event] = []
         yield from _heard(ask(now), heard)
@@ -80,6 +79,11 @@ def answering(ask: Ask, request: Request, tools: Tools, shape: Shape, rounds: in
             yield Note("The first answer did not fit its format, so the model was asked once more.")
         wish = Message("user", f"{error.message} Answer again, with the JSON only.")
         yield from ask(replace(now, messages=(*reply.messages, wish), tools=(), format=format))
+
+
+def opening(request: Request, tools: Tools) -> Request:
+    """What is asked first."""
+    return replace(request, format=None) if request.local and tools.schemas else request
 
 
 def _called(call: ToolCall, work: Callable[[], Any]) -> Generator[Run, Any, ToolResult]:

@@ -71,7 +71,7 @@ class Session:
         return self._host
 
     def host(self, answer: Growing | None = None) -> Host:
-        """The Ollama server; an embedded one that has ended meanwhile is started again.
+        """The Ollama server; an embedded one that has ended meanwhile is started again. In a replay the recording.
 
         Parameters
         ----------
@@ -83,8 +83,10 @@ class Session:
         ServerDown
             See `hosts.find`.
         """
-        from . import hosts
+        from . import answers, hosts
 
+        if recording := answers.host():
+            return recording
         if self._host is None or (self._host.how == hosts.EMBEDDED and not hosts.answers(self._host.url)):
             self._host = hosts.present()
         if self._host is None:
@@ -104,15 +106,15 @@ class Session:
 
     def installed(self) -> list[str]:
         """The names of the models on the server, without `local_`; none if no server runs yet."""
-        from . import hosts
+        from . import answers, hosts
         from .client import Client
         from .errors import LLMError
 
         try:
-            host = self._host or hosts.running()
+            host = None if answers.host() else self._host or hosts.running()
             if host is None:
                 return []
-            with Client(host.url, timeout=_GLANCE_SECONDS) as client:
+            with answers.beside(), Client(host.url, timeout=_GLANCE_SECONDS) as client:
                 return [model.name for model in client.models()]
         except LLMError:  # what it is asked for can be said without
             return []

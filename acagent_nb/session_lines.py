@@ -1,11 +1,12 @@
-"""`%llm params, usage, why, doctor`: what holds in this session, what it cost, and what is wrong."""
+"""`%llm params, usage, why, doctor, record, replay`: what holds in this session, what it cost, and what is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .words import nothing_more
+from .errors import BadOption
+from .words import apart, nothing_more
 
 if TYPE_CHECKING:
     from .params import Params
@@ -86,7 +87,68 @@ def doctor(session: Session, words: list[str]) -> None:
     doctor.table(doctor.examined(session.model, session.known_host)).show(session.shell)
 
 
-COMMANDS = (params, usage, why, doctor)
+def record(session: Session, words: list[str]) -> None:
+    """Keep every answer in a file, to replay it later without a server; off ends it, alone it tells the state.
+
+    %llm record answers.jsonl
+    %llm record --auto answers.jsonl   replays what the file has, asks and keeps what is missing
+    %llm record off
+
+    For a whole notebook: ACAGENT_NB_ANSWERS=record:answers.jsonl
+    """
+    from . import answers
+
+    files, flags = apart(words, ("--auto",))
+    nothing_more(files[1:], "%llm record answers.jsonl")
+    if flags and files in ([], ["off"]):
+        raise BadOption("--auto needs a file.", "For example: %llm record --auto answers.jsonl")
+    if files == ["off"]:
+        answers.off()
+    elif files:
+        answers.record(files[0], auto=bool(flags))
+    print(answers.current() or _NEITHER)
+
+
+def replay(session: Session, words: list[str]) -> None:
+    """Take every answer from a recorded file, and ask no server; off ends it, alone it tells the state.
+
+    %llm replay answers.jsonl
+    %llm replay answers.jsonl --pace 1   as fast as the answers came
+    %llm replay off
+
+    For a whole notebook: ACAGENT_NB_ANSWERS=replay:answers.jsonl
+    """
+    from . import answers
+
+    files, pace = _paced(words)
+    nothing_more(files[1:], "%llm replay answers.jsonl")
+    if pace is not None and files in ([], ["off"]):
+        raise BadOption("--pace needs a file.", "For example: %llm replay answers.jsonl --pace 1")
+    if files == ["off"]:
+        answers.off()
+    elif files:
+        answers.replay(files[0], pace=pace or 0.0)
+    print(answers.current() or _NEITHER)
+
+
+COMMANDS = (params, usage, why, doctor, record, replay)
+_NEITHER = "Answers are neither recorded nor replayed; for example: %llm record answers.jsonl"
+
+
+def _paced(words: list[str]) -> tuple[list[str], float | None]:
+    """The words without `--pace 1` or `--pace=1`, and how fast that is."""
+    left, pace = list(words), None
+    for at, word in enumerate(words):
+        if word.partition("=")[0] != "--pace":
+            continue
+        value = word.partition("=")[2] if "=" in word else "".join(words[at + 1 : at + 2])
+        try:
+            pace = float(value)
+        except ValueError:
+            raise BadOption("--pace takes a number: 0 is at once, 1 as it came.", "For example: --pace 1") from None
+        left = words[:at] + words[at + (1 if "=" in word else 2) :]
+    apart(left, ("--pace",))
+    return left, pace
 
 
 def _said(session: Session, params: Params) -> Iterator[tuple[str, str]]:

@@ -6,18 +6,33 @@ import difflib
 import numbers
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from . import asking, cloud, delivery, embedding, library, making, names, ollama, rounds
+from . import (
+    answers,
+    asking,
+    cloud,
+    delivery,
+    embedding,
+    hosts,
+    inquiries,
+    keyed,
+    library,
+    making,
+    names,
+    ollama,
+    rounds,
+)
 from .asking import Asked, Image, Prompt
 from .errors import BadName, BadOption, BadParams, Warned
 from .facts import Facts
+from .keyed import Question
 from .messages import Event, Note, Pulling, Request
 from .models import Model, Running, Shown, Version
 from .options import TABLE
@@ -25,11 +40,13 @@ from .params import Params
 from .replies import Reply
 from .wire import Flow
 
+T = TypeVar("T")
+
 PING_SECONDS = 5.0
 ROUNDS = 8  # how often a model may ask for functions before its answer is taken as it is
 Watch = Callable[[Pulling], None]
 _CREATES = tuple(making.making.__kwdefaults__ or ())
-_OF_ALL = ("keep_alive", "pull", "timeout")
+_OF_ALL = ("keep_alive", "pull", "timeout", "fresh")
 _EMBEDS = (*_OF_ALL, "dimensions", "truncate")
 _GENERATES = (*_OF_ALL, "images", "format", "think", "truncate", "raw", "suffix", "template", "system")
 
@@ -37,23 +54,30 @@ _GENERATES = (*_OF_ALL, "images", "format", "think", "truncate", "raw", "suffix"
 class Talk:
     """One client's side of the talk: its roles and default options, and what it has learnt of the server."""
 
-    def __init__(self, params: Params | Mapping[str, Any] | str | PathLike[str] | None) -> None:
+    def __init__(
+        self, params: Params | Mapping[str, Any] | str | PathLike[str] | None, host: str | None = None
+    ) -> None:
         self.params = _params(params)
         self.facts = Facts()
+        self._host = host
 
     def asked(self, model: str | None, prompt: Prompt, how: Mapping[str, Any]) -> Asked:
         """A question, checked."""
         return asking.asked(self.params, model, prompt, **how)
 
-    def answer(self, ask: Asked | Request, pull: bool, most: int = ROUNDS) -> Flow[Event]:
+    def answer(self, ask: Asked | Request, pull: bool, most: int = ROUNDS, fresh: bool = False) -> Flow[Event]:
         """Ask a model, call the functions that it asks for, and have an answer of the wrong shape corrected once."""
         if not isinstance(most, numbers.Integral) or most < 0:
             told = f"rounds takes a whole number of at least 0, not {most!r:.60}."
             raise BadOption(told, "0 leaves all calls to you.")
         request = ask if isinstance(ask, Request) else ask.request
-        chat: Callable[[Request], Flow[Event]] = partial(cloud.chat, facts=self.facts)
+        one: Callable[[Request], Flow[Event]] = partial(cloud.chat, facts=self.facts)
         if request.local:
-            chat = partial(ollama.chat, pull=pull, facts=self.facts)
+            one = partial(ollama.chat, pull=pull, facts=self.facts)
+
+        def chat(request: Request) -> Flow[Event]:
+            return self._taped(one(request), partial(keyed.asked, "chat", request), fresh)
+
         if isinstance(ask, Request) or not (ask.tools.schemas or ask.shape.wire):
             return chat(request)
         return rounds.answering(chat, request, ask.tools, ask.shape, most)
@@ -73,6 +97,7 @@ class Talk:
         template: str | None = None,
         system: str | None = None,
         pull: bool = True,
+        fresh: bool = False,
         **options: Any,
     ) -> tuple[Asked, Flow[Event]]:
         """A text to go on with: the question, and the flow that asks it."""
@@ -86,7 +111,8 @@ class Talk:
         ask = self.asked(model, body["prompt"], how)
         body |= {"raw": raw or None, "images": ask.request.messages[-1].images or None}
         said = {name: value for name, value in body.items() if value is not None}
-        return ask, ollama.generate(ask.request, said, pull=pull, facts=self.facts)
+        flow = ollama.generate(ask.request, said, pull=pull, facts=self.facts)
+        return ask, self._taped(flow, partial(keyed.asked, "generate", ask.request, **said), fresh)
 
     def embedded(
         self,
@@ -97,6 +123,7 @@ class Talk:
         truncate: bool = False,
         keep_alive: float | str | None = None,
         pull: bool = True,
+        fresh: bool = False,
         **options: Any,
     ) -> Flow[Any]:
         """Texts into vectors."""
@@ -105,9 +132,14 @@ class Talk:
         if target.provider != "ollama":
             said = {"truncate": truncate or None, "keep_alive": keep_alive, **given.sent()}
             unheard = [name for name, value in said.items() if value is not None]
-            return _noted(cloud.embed(target.provider, target.model, lines, dimensions), target.provider, unheard)
-        request = Request(target.model, options=self.params.options(given), keep_alive=keep_alive, truncate=truncate)
-        return embedding.embed(request, lines, dimensions, pull=pull, facts=self.facts)
+            flow = _noted(cloud.embed(target.provider, target.model, lines, dimensions), target.provider, unheard)
+            request = Request(target.model, provider=target.provider)
+        else:
+            own = self.params.options(given)
+            request = Request(target.model, options=own, keep_alive=keep_alive, truncate=truncate)
+            flow = embedding.embed(request, lines, dimensions, pull=pull, facts=self.facts)
+        question = partial(keyed.asked, "embed", request, texts=lines, dimensions=dimensions)
+        return self._taped(flow, question, fresh)
 
     def local(self, model: str) -> str:
         """A local model's name as its server knows it; `BadName` for a cloud model's."""
@@ -125,7 +157,8 @@ class Talk:
         """Download a model."""
         name = self.local(model)
         self.facts.forget(name)
-        return delivery.pulling(name, insecure=insecure)
+        flow = delivery.pulling(name, insecure=insecure)
+        return self._taped(flow, partial(inquiries.about, "pull", name))
 
     def create(self, model: str, how: Mapping[str, Any]) -> Flow[Pulling | Note]:
         """Make a model."""
@@ -134,44 +167,67 @@ class Talk:
         _known(how)
         if source := how.get("from_model"):
             how = {**how, "from_model": self.local(source)}
-        return making.making(name, **how)
+        if answers.current() is None:
+            return making.making(name, **how)
+        how = {word: list(given) if isinstance(given, Iterator) else given for word, given in how.items()}  # read twice
+        return self._taped(making.making(name, **how), partial(inquiries.create, name, how), late=True)
 
     def delete(self, model: str) -> Flow[None]:
         """Remove a model."""
         name = self.local(model)
         self.facts.forget(name)
-        return library.delete(name)
+        return self._taped(library.delete(name), partial(inquiries.about, "delete", name))
 
     def copy(self, source: str, destination: str) -> Flow[None]:
         """Give a model a second name."""
         name = self.local(destination)
         self.facts.forget(name)
-        return library.copy(self.local(source), name)
+        source = self.local(source)
+        question = partial(inquiries.about, "copy", source, destination=keyed.named("ollama", name))
+        return self._taped(library.copy(source, name), question)
 
     def show(self, model: str) -> Flow[Shown]:
         """What a server knows of a model."""
-        return library.show(self.local(model))
+        name = self.local(model)
+        return self._taped(library.show(name), partial(inquiries.about, "show", name))
 
     def load(self, model: str, keep_alive: float | str | None, pull: bool, options: Mapping[str, Any]) -> Flow[Event]:
         """Load a model with the options that a chat would have, or unload it with a `keep_alive` of 0."""
         given = self.params.options(asking.own_options(options, ("keep_alive", "pull")))
-        return ollama.load(Request(self.local(model), options=given, keep_alive=keep_alive), pull=pull)
+        request = Request(self.local(model), options=given, keep_alive=keep_alive)
+        return self._taped(ollama.load(request, pull=pull), partial(keyed.asked, "load", request))
 
     def unload(self, model: str) -> Flow[Event]:
         """Free a model's memory."""
-        return ollama.load(Request(self.local(model), keep_alive=0), pull=False)
+        name = self.local(model)
+        return self._taped(
+            ollama.load(Request(name, keep_alive=0), pull=False), partial(inquiries.about, "unload", name)
+        )
 
     def models(self) -> Flow[list[Model]]:
         """The models that the server has."""
-        return library.tags()
+        return self._taped(library.tags(), partial(inquiries.about, "models"))
 
     def running(self) -> Flow[list[Running]]:
         """The models that are loaded."""
-        return library.ps()
+        return self._taped(library.ps(), partial(inquiries.about, "running"))
 
     def version(self) -> Flow[Version]:
         """What the server says it is."""
-        return library.version()
+        return self._taped(library.version(), partial(inquiries.about, "version"))
+
+    def _taped(
+        self, flow: Flow[T], question: Callable[[], Question], fresh: bool = False, late: bool = False
+    ) -> Flow[T]:
+        """The flow itself, or what a recording makes of it; a question that is told `late` reads files first."""
+        tape = answers.current()
+        if tape is None:
+            return flow
+        return tape.flow(question if late else question(), flow, fresh=fresh, facts=self.facts, there=self._there)
+
+    def _there(self) -> hosts.Host | None:
+        """The server at hand; none is started."""
+        return hosts.present(self._host) if self._host else hosts.running()
 
 
 def _known(how: Mapping[str, Any]) -> None:

@@ -76,9 +76,16 @@ class Header(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Let so many seconds pass."""
+    """Let so many seconds pass.
+
+    Attributes
+    ----------
+    recorded
+        Whether it is a pause of a recorded answer, and not one for a busy server.
+    """
 
     seconds: float
+    recorded: bool = False
 
 
 class Run(Struct, frozen=True):

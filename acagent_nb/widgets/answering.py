@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 
-from .. import keys, names
+from .. import answers, inquiries, keys, names
 from ..asking import Asked
 from ..asynchronous import AsyncClient
 from ..errors import LLMError
@@ -38,8 +38,11 @@ async def answered(answer: Growing, ask: Asked, params: Params, pulled: Callable
         See `Client.chat`.
     """
     request = ask.request
+    tape = answers.current()
     async with AsyncClient(params=params) as client:
-        if request.local:
+        if tape and (recording := tape.place(inquiries.first(ask))):
+            answer.host = recording
+        elif request.local:
             answer.host = await client.host()
         else:
             answer.host = Host(keys.cloud(endpoint=params.endpoints.get(request.provider)).base_url, "the cloud")
@@ -48,8 +51,9 @@ async def answered(answer: Growing, ask: Asked, params: Params, pulled: Callable
                 answer.feed((event,))
                 if isinstance(event, Pulling) and event.status == "success":
                     pulled()
-        if request.local:
-            with suppress(LLMError, asyncio.TimeoutError):  # the answer has come, and is worth more than this
+        if request.local and not answer.replayed:
+            with answers.beside(), suppress(LLMError, asyncio.TimeoutError):  # the answer is worth more than this
+                answer.host = await client.host()
                 await asyncio.wait_for(_learn(client, answer), _FACTS_SECONDS)
 
 

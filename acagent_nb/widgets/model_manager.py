@@ -15,7 +15,7 @@ from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped, unused-ignore]  # it has no types
 
-from .. import disk, hosts
+from .. import answers, disk, hosts
 from ..asynchronous import AsyncClient
 from ..client import Client
 from ..errors import LLMError
@@ -196,7 +196,7 @@ class ModelManager(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no 
 
     def _glance(self) -> Known | None:
         """What the server tells at once; in a page none is started for it, as that takes its time."""
-        host = hosts.present(self._host)
+        host = answers.host() or hosts.present(self._host)
         if host is None and (not _in_loop() or hosts.embedded_running()):
             host = hosts.find(self._host)
         if host is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from importlib.util import find_spec
 
-from .. import builtin, hosts, liveness, names
+from .. import answers, builtin, hosts, liveness, names
 from ..asynchronous import AsyncClient
 from ..errors import LLMError, ModelMissing, ServerDown
 from ..options import Options
@@ -130,7 +130,7 @@ def _nobody(params: Params, where: Where, model: str | None) -> Learnt:
 
 def _there() -> hosts.Host | None:
     """The server that a question would go to, if there is one already."""
-    if host := hosts.present():
+    if host := answers.host() or hosts.present():
         return host
     url = hosts.embedded_running()
     return hosts.Host(url, hosts.EMBEDDED) if url else None
