@@ -71,9 +71,10 @@ def test_an_interrupt_in_the_terminal_misses_the_child(own: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/api/generate", "/v1/completions"])
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_leaves_frees_the_slot(own: Server, path: str, stream: bool) -> None:
+@pytest.mark.parametrize("large", [0, 100_000])
+def test_a_client_that_leaves_frees_the_slot(own: Server, path: str, stream: bool, large: int) -> None:
     own.chat()
-    body: dict[str, object] = {"model": "tiny", "prompt": "Once", "stream": stream}
+    body: dict[str, object] = {"model": "tiny", "prompt": "Once", "stream": stream, "unknown": "x" * large}
     if path == "/api/generate":
         body |= {"raw": True, "format": ENDLESS}
     else:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from acagent_nb.hosts import Private
 from acagent_nb.server import pull
 from acagent_nb.server.store import Store
 
-from .serving import Server, serving
+from .serving import Server, serving, soon
 
 SHORT = {"temperature": 0, "num_predict": 4}
+NOBODY = 65534
+BARE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")  # root without its powers: rights count for it, too
+gives_away = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root can give a folder to another user, and only setpriv can take root's powers away",
+)
 
 
 def filled(folder: Path) -> Path:
@@ -147,3 +158,64 @@ def test_a_folder_that_is_none_or_the_own_one(folder: Path, tmp_path: Path, flag
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 2
+
+
+@contextmanager
+def another_users(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A server whose Ollama's folder belongs to somebody else, and which has no more rights than any user."""
+    command = [*BARE, sys.executable, "-m", "acagent_nb", "serve", "--port", "0", "--ollama-models", str(folder)]
+    own = ("--models", str(folder.parent / "own"), "--state", str(folder.parent / "state.json"))
+    with subprocess.Popen([*command, *own], stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.terminate()
+
+
+def given_away(folder: Path) -> Path:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    assert subprocess.run([*BARE, "touch", str(folder / "ours")], capture_output=True).returncode != 0
+    return folder
+
+
+def come(folder: Path) -> Server:
+    state = folder.parent / "state.json"
+    soon(state.exists, 30)
+    told = json.loads(state.read_text())
+    return Server(Private(told["url"], told["pid"]))
+
+
+@gives_away
+def test_another_users_models_are_used_and_nothing_is_written(tmp_path: Path) -> None:
+    folder = given_away(filled(tmp_path / "theirs"))
+    before = tree(folder)
+    with another_users(folder), closing(come(folder).client) as client:
+        answer = client.post("/api/generate", json={"model": "theirs", "prompt": "hi", "options": SHORT})
+        assert answer.status_code == 200, answer.text
+        assert client.post("/api/create", json={"model": "mine", "from": "theirs"}).status_code == 200
+        assert client.post("/api/chat", json={"model": "mine"}).status_code == 200
+        assert client.request("DELETE", "/api/delete", json={"model": "theirs"}).status_code == 400
+    assert tree(folder) == before
+
+
+@gives_away
+@pytest.mark.parametrize("closed", ["", "manifests"])
+def test_another_users_folder_that_can_not_be_read(tmp_path: Path, closed: str) -> None:
+    folder = given_away(filled(tmp_path / "theirs"))
+    (folder / closed).chmod(0o700)
+    with another_users(folder) as process:
+        assert process.wait(30) == 1
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert f"There are no models of an Ollama at {folder}, or they can't be read by this user." in said
+    assert said.count("\n") == 2
+
+
+@gives_away
+def test_another_users_blobs_that_can_not_be_read(tmp_path: Path) -> None:
+    folder = given_away(filled(tmp_path / "theirs"))
+    (folder / "blobs").chmod(0o700)
+    with another_users(folder), closing(come(folder).client) as client:
+        answer = client.post("/api/generate", json={"model": "theirs", "prompt": "hi"})
+        assert answer.status_code == 500
+        assert answer.json()["error"].endswith(": Permission denied")
+        assert client.post("/api/chat", json={"model": "tiny"}).status_code == 200

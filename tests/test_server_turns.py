@@ -182,23 +182,6 @@ def test_requests_to_a_loaded_model_wait_without_bound(monkeypatch: pytest.Monke
         assert all(each["done"] for each in pool.map(lambda _: ask(own, 2048), range(12)))
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="only POSIX stops a process without ending it")
-def test_a_load_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OLLAMA_LOAD_TIMEOUT", "300ms")
-    with serving() as own, ThreadPoolExecutor(1) as pool:
-        for _ in range(20):  # a child that has loaded its model before it is stopped does not count
-            asked = pool.submit(own.client.post, "/api/chat", json={"model": "tiny"})
-            soon(lambda: any("acagent_nb.server.child" in child.cmdline() for child in own.children))
-            own.children[0].send_signal(signal.SIGSTOP)
-            answer = asked.result()
-            if answer.status_code == 500:
-                break
-            own.chat(messages=[], keep_alive=0)
-            soon(lambda: own.children == [])
-        assert answer.json()["error"].startswith("timed out waiting for llama-server to start - ")
-        assert own.children == []
-
-
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux limits another process")
 def test_a_child_that_can_not_even_be_started_is_an_error_for_all_who_wait() -> None:
     with serving() as own, ThreadPoolExecutor(2) as pool:

@@ -66,7 +66,7 @@ class Aliased(Store):
 
     def find(self, text: str) -> Model | None:
         """The model of this name, see `Store.find`."""
-        found = self._aliases.get(names.parse(text).key)
+        found = self._aliases.get(names.parse(text).key) if self._aliases else None
         if found is None:
             return self._real.find(text)
         alias, target = found

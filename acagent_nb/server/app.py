@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -104,8 +105,7 @@ class Api:
 
     async def version(self, request: Request) -> Response:
         """The version of Ollama that this equals, and the engine."""
-        engine = {"name": "xllamacpp", "version": version("xllamacpp")}
-        return reply({"version": EQUALS, "engine": engine})
+        return reply({"version": EQUALS, "engine": {"name": "xllamacpp", "version": _engine_version()}})
 
     async def status(self, request: Request) -> Response:
         """Whether models of the cloud can be asked: never here."""
@@ -153,6 +153,11 @@ class Api:
         _, load = ask.loading(model, asked.get("options", {}), shift=asked.get("shift", True))
         await talk.loaded(self.engine, model, load, alive)
         return "load"
+
+
+@cache  # it costs a millisecond, and clients ask again and again whether anybody is there
+def _engine_version() -> str:
+    return version("xllamacpp")
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -18,6 +18,7 @@ from .talk import Last, error_line
 
 JSON, BARE_JSON = "application/json; charset=utf-8", "application/json"
 LINES = "application/x-ndjson"
+LEAVING = "acagent_nb.leaving"  # in a request's scope: what to call when its connection is lost; see `Http`
 _NOTHING_MORE = Last()
 _LARGEST = 256 << 20  # bytes of a request's body: some hundred images; blobs come by another way
 
@@ -98,7 +99,7 @@ class Route:
         """Answer one request."""
         request = Request(scope, _limited(receive))
         try:
-            await request.body()  # after it, the next message can only be the client's leaving
+            await request.body()
         except ClientDisconnect:
             return
         except ServerError as error:
@@ -106,13 +107,14 @@ class Route:
             return
         work = asyncio.current_task()
         assert work is not None  # the server runs each request in a task
-        watch = asyncio.ensure_future(_leaving(receive, work))
+        leaving: set[Callable[[], object]] = scope[LEAVING]
+        leaving.add(work.cancel)
         try:
             await self._answer(request, scope, receive, send)
         except asyncio.CancelledError:
             pass  # the client has left, or the server ends: nobody is there to hear more of it
         finally:
-            watch.cancel()
+            leaving.discard(work.cancel)
 
     async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -147,10 +149,3 @@ def _limited(receive: Receive) -> Receive:
         return message
 
     return limited
-
-
-async def _leaving(receive: Receive, work: asyncio.Task[Any]) -> None:
-    """Wait until the client has closed its connection, and end the work for it."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    work.cancel()

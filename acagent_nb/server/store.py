@@ -187,7 +187,12 @@ class Store:
         return found
 
     def _path(self, name: Name) -> Path:
-        return self.manifests.joinpath(*name)
+        return _joined(self.manifests, name)
+
+
+@lru_cache(maxsize=256)  # for every request, as below
+def _joined(folder: Path, name: Name) -> Path:
+    return folder.joinpath(*name)
 
 
 def refuse_bad(text: str, said: str = "invalid model name") -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 
@@ -55,8 +56,9 @@ async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncG
                 await child.gone()
                 raise ServerError(DIED) from error
             try:
-                async for lines in _told(child, asked, shape, line, began, loaded):
-                    yield lines
+                async with aclosing(_told(child, asked, shape, line, began, loaded)) as told:
+                    async for lines in told:
+                        yield lines
             except Broken as error:
                 await child.gone()
                 raise ServerError(DIED) from error
@@ -67,7 +69,7 @@ async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncG
 
 async def _told(
     child: Child, asked: Asked, shape: Chat | Generate, line: Line, began: int, loaded: int
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The lines of an answer that has begun."""
     told = Answer(asked.prefix, asked.top_logprobs)
     pieces: list[Piece] = []
