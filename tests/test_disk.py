@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -237,7 +238,7 @@ def test_the_log_of_the_embedded_server_has_no_prompts(
 def test_the_log_of_a_container(
     shell: InteractiveShell, ollama: str, program: Program, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    program("docker", ps="web\tnginx:1.27\nollama_server\tollama/ollama:0.32.15\n", logs=LOG + "\x1b]0;title\x07\n")
+    program("docker", ps="web\tnginx:1.27\t\nollama_server\tollama/ollama:0.32.15\t\n", logs=LOG + "\x1b]0;title\x07\n")
     shell.run_line_magic("llm", "logs 200")
     said = capsys.readouterr().out
     assert asked(tmp_path)[-1] == "logs --tail 200 ollama_server"
@@ -249,8 +250,34 @@ def test_the_log_of_a_container(
 
 
 def test_a_container_of_another_name_is_known_by_its_image(ollama: str, program: Program, tmp_path: Path) -> None:
-    program("docker", ps="web\tnginx:1.27\nmine\tollama/ollama:0.32.15-rocm\n", logs=LOG)
+    program("docker", ps="web\tnginx:1.27\t\nmine\tollama/ollama:0.32.15-rocm\t\n", logs=LOG)
     assert "(docker logs --tail 40 mine)" in machine.logs_text()
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["ollama/ollama", "ollama/ollama@sha256:ab78618e90a3", "localhost:5000/ollama/ollama:0.32.15", "lab/ollama/ollama"],
+)
+def test_an_image_is_ollama_s_from_any_registry(ollama: str, program: Program, image: str) -> None:
+    program("docker", ps=f"web\tmyollama/ollama:1\t\nmine\t{image}\t\n", logs=LOG)
+    assert "(docker logs --tail 40 mine)" in machine.logs_text()
+
+
+def test_of_two_containers_the_log_is_of_the_one_behind_the_address(ollama: str, program: Program) -> None:
+    doors = f"0.0.0.0:{urlsplit(ollama).port}->11434/tcp, :::{urlsplit(ollama).port}->11434/tcp"
+    second = f"second\tollama/ollama:0.24.0\t{doors}"
+    program("docker", ps=f"ollama_server\tollama/ollama:0.32.15\t127.0.0.1:1->11434/tcp\n{second}\n", logs=LOG)
+    assert "(docker logs --tail 40 second)" in machine.logs_text()
+
+
+def test_the_log_of_the_embedded_engine_in_a_container(
+    mine: Server, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", mine.url)
+    doors = f"127.0.0.1:{urlsplit(mine.url).port}->11434/tcp"
+    program("docker", ps=f"ollama_server\tollama/ollama:0.32.15\t{doors}\n", logs="listening on http://0.0.0.0:11434\n")
+    said = "listening on http://0.0.0.0:11434\n(docker logs --tail 40 ollama_server)"
+    assert machine.logs_text() == said
 
 
 def test_the_log_of_linux_s_service(ollama: str, program: Program, tmp_path: Path) -> None:
