@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ _WHOLE = {"call": ToolCall, "result": ToolResult, "pulling": Pulling}
 _ANSWERS = {"shown": Shown, "version": Version}  # what is told of one thing, and of several
 _LISTS = {"models": Model, "running": Running}
 _VECTORS = "vectors"
+_BLOB = re.compile(r"(?<=\s)(?:[A-Za-z]:)?[/\\][^\n]*[/\\](?=sha256[-:][0-9a-f]{64})")  # the folder of a model's file
 _FIGURES = Stats.__struct_fields__
 _ENDS = ("done_reason", "digest", "truncated")
 
@@ -107,7 +109,7 @@ def _value(value: Any) -> Any:
         return None
     for name, of in _ANSWERS.items():
         if isinstance(value, of):
-            return {name: _brief(value)}
+            return {name: {field: _placeless(said) for field, said in _brief(value).items()}}
     for name, of in _LISTS.items():
         if isinstance(value, list) and all(isinstance(each, of) for each in value):
             return {name: [_brief(each) for each in value]}
@@ -115,6 +117,11 @@ def _value(value: Any) -> Any:
         numbers = base64.b64encode(value.astype("<f4").tobytes()).decode()
         return {_VECTORS: {"shape": list(value.shape), "float32": numbers}}
     raise TypeError(f"A value of the type {type(value).__name__} can't be recorded.")
+
+
+def _placeless(said: Any) -> Any:
+    """A text without the folders in which a server keeps its models; other values as they are."""
+    return _BLOB.sub("", said) if isinstance(said, str) else said
 
 
 def _brief(value: Struct) -> dict[str, Any]:

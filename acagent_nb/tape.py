@@ -38,7 +38,7 @@ from .errors import (
 from .facts import Facts
 from .hosts import Host
 from .keyed import Question
-from .messages import Done, Text, Thinking
+from .messages import Done, Pulling, Text, Thinking
 from .names import LOCAL
 from .packing import pack, unpack
 from .recordings import Line, Recording
@@ -247,7 +247,7 @@ class Answers:
             question.model,
             digest or _digest(heard),
             question.request,
-            pack(heard),
+            pack(each for each in heard if question.kind not in _WORDS or not isinstance(each[1], Pulling)),
             server,
             now,
         )

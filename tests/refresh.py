@@ -1,8 +1,7 @@
-"""Run the notebooks again and keep their outputs: `python -m tests.refresh`.
+"""Ask all that the notebooks ask again, and keep answers and outputs: `python -m tests.refresh`.
 
 They run in order in kernels of this Python, as for a user who has no server and no models yet (on
-Linux: elsewhere that user's own are used); what differs from machine to machine and from run to run
-is left out of their metadata.
+Linux: elsewhere that user's own are used). Outputs that mean the same as before stay as they are.
 """
 
 from __future__ import annotations
@@ -16,20 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 
 from acagent_nb.runnable.kernel import kernel_manager
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parent.parent / "notebooks"
+ANSWERS = FOLDER / "answers"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def main() -> None:
+    for recording in ANSWERS.glob("*.jsonl"):
+        recording.unlink()  # every question is asked anew, and what is asked no more is gone
     with tempfile.TemporaryDirectory() as folder, fresh_user(Path(folder)) as environment:
-        for path in NOTEBOOKS:
-            print(path.name)
-            nbformat.write(clean(run(path, environment)), path)
+        kept = f"record:{ANSWERS}/{{notebook}}.jsonl"
+        command = [sys.executable, "-m", "acagent_nb", "check", *map(str, NOTEBOOKS), "--update", "--answers", kept]
+        subprocess.run(command, env=os.environ | environment, check=True)
 
 
 @contextmanager
@@ -53,22 +54,6 @@ def run(path: Path, environment: dict[str, str], **parameters: Any) -> Any:
         kernel_manager_class=kernel_manager(environment),
         extra_arguments=["--log-level=CRITICAL"],
     )
-
-
-def clean(notebook: Any) -> Any:
-    """Without what papermill and the kernel note of their own circumstances, and without widgets that are gone."""
-    for noise in ("papermill", "widgets"):
-        notebook.metadata.pop(noise, None)
-    notebook.metadata.language_info = {"name": "python"}
-    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    for cell in notebook.cells:
-        for noise in ("papermill", "execution"):
-            cell.metadata.pop(noise, None)
-        if cell.metadata.get("tags") == []:
-            del cell.metadata["tags"]
-        if cell.cell_type == "code":  # a widget is dead without its kernel; the page that it left beside it stays
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
-    return notebook
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -155,6 +156,9 @@ def test_every_call_is_replayed_without_a_server(do: Do, name: str, file: Path, 
         steps = [step.status for step in live]
         assert [step.status for step in again] == list(dict.fromkeys(steps)), "of each step how far it came in the end"
         assert again[-1] == live[-1]
+    elif method == "show":
+        assert again.modelfile == re.sub("FROM /.*/sha256", "FROM sha256", live.modelfile), "not where it lies there"
+        assert replace(again, modelfile="") == replace(live, modelfile="")
     else:
         assert unmarked(again) == live
     if method in ("chat", "generate"):
@@ -719,6 +723,21 @@ def test_a_recording_within_a_replay_is_fed_by_it(file: Path, api: httpx.Client,
     assert len(kept.splitlines()) == len(lines(inner)) == 2
     assert [line["key"] for line in lines(inner)] == [json.loads(line)["key"] for line in kept.splitlines()]
     assert [line["digest"] for line in lines(inner)] == [json.loads(line)["digest"] for line in kept.splitlines()]
+
+
+def test_a_pull_on_the_way_is_no_part_of_an_answer(file: Path) -> None:
+    steps = Answer(('{"status":"pulling manifest"}\n', '{"status":"success"}\n'))
+    missing = Answer(('{"error":"model \'m\' not found"}',), status=404, content_type="application/json")
+    with (
+        acagent_nb.record(file),
+        replaying(chat=[missing, said("Hello.")], pull=steps) as there,
+        Client(there.url) as client,
+    ):
+        live = list(client.stream("local_m", "Hi"))
+    with acagent_nb.replay(file), Client(NOBODY) as client:
+        again = list(client.stream("local_m", "Hi"))
+    assert [type(event).__name__ for event in live] == ["Pulling", "Pulling", "Text", "Done"]
+    assert [type(event).__name__ for event in again] == ["Text", "Done"]
 
 
 def test_off_ends_what_was_begun_and_then_what_the_environment_says(file: Path, monkeypatch: Any) -> None:

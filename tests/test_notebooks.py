@@ -10,8 +10,9 @@ import nbformat
 import pytest
 
 from acagent_nb.presets import PRESETS
-from acagent_nb.runnable.export import clean as clean_html
-from tests.refresh import NOTEBOOKS, WIDGET, clean, run
+from acagent_nb.runnable.executed import WIDGET, without_circumstances
+from acagent_nb.runnable.html_clean import clean_html
+from tests.refresh import NOTEBOOKS, run
 from tests.tables import NOTEBOOK as OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:papermill")
@@ -51,7 +52,7 @@ def test_it_is_kept_with_its_outputs_and_without_traces_of_a_machine(path: Path)
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run once, from top to bottom"
     assert outputs(notebook)
     assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
-    assert clean(nbformat.reads(text, as_version=4)) == notebook, "python -m tests.refresh cleans it"
+    assert without_circumstances(nbformat.reads(text, as_version=4)) == notebook, "python -m tests.refresh cleans it"
     assert not re.search(r"/(home|root|tmp|Users|work|opt)/|[A-Z]:\\\\", text)
     assert "<script" not in text
     assert WIDGET not in text
@@ -67,7 +68,14 @@ def test_a_panel_leaves_a_table_in_its_place() -> None:
     assert "<table" in clean_html(page)
 
 
-def test_a_parameter_reaches_the_notebook(path: Path, server: str) -> None:
-    notebook = run(path, {"OLLAMA_HOST": server}, model="local_tiny:latest")
+def test_its_model_is_a_parameter(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+    assert 'model = "local_tiny"' in parameters.source
+    assert "\nassert " in f"\n{cells[-1].source}", "it ends by asserting its own point"
+
+
+def test_a_parameter_reaches_the_notebook(server: str) -> None:
+    notebook = run(NOTEBOOKS[0], {"OLLAMA_HOST": server}, model="local_tiny:latest")
     (injected,) = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", ())]
     assert 'model = "local_tiny:latest"' in injected.source

@@ -203,3 +203,13 @@ def test_rows_are_plain_data() -> None:
     call = ToolCall("add", {"a": 1}, "1")
     rows = pack([(0.1, call), (0.2, Version("1")), (0.3, numpy.ones((1, 2), numpy.float32)), (0.4, ERRORS[1])])
     assert b"acagent_nb" not in pickle.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    "folder", ["/usr/share/ollama/.ollama/models/blobs/", r"C:\Users\an na\.ollama\models\blobs" + "\\"]
+)
+def test_the_folder_of_a_servers_models_is_not_kept(folder: str) -> None:
+    digest = "sha256-" + "5" * 64
+    shown = Shown(modelfile=f'# To build\nFROM {folder}{digest}\nADAPTER {folder}{digest}\nSYSTEM "/a/b"\n')
+    ((_, back),) = unpack(pack([(0.0, shown)]))
+    assert back.modelfile == f'# To build\nFROM {digest}\nADAPTER {digest}\nSYSTEM "/a/b"\n'
