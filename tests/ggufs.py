@@ -67,6 +67,8 @@ def _values(values: Mapping[str, Any]) -> bytes:
 
 
 def _value(value: Any) -> bytes:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(_text, value))
     if isinstance(value, list):
         return struct.pack("<IIQ", 9, 6, len(value)) + struct.pack(f"<{len(value)}f", *value)
     if isinstance(value, bool):

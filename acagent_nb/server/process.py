@@ -40,12 +40,15 @@ class Child:
         Its process number.
     gpu
         Whether the engine has found one.
+    embeds
+        Held while a text is made a vector, see `embeds.py`.
     """
 
     def __init__(self, load: Load, process: asyncio.subprocess.Process, folder: str) -> None:
         self.load = load
         self.pid = process.pid
         self.gpu = False
+        self.embeds = asyncio.Lock()
         self._process = process
         self._folder = folder
         self._address = Address()
