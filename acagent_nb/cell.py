@@ -35,7 +35,7 @@ def run(session: Session, asked: Asked, prompt: str) -> None:
     errands, notes = Errands(), list(_warnings(session, asked))
     answers = _questions(session, asked, prompt, errands, notes)
     answers[0].feed(map(Note, notes))
-    answers[0].tell_host = not session.told_host
+    answers[0].known_hosts = frozenset(session.told_hosts)
     with _unchanged(asked.chat):
         try:
             display.show(
@@ -48,7 +48,7 @@ def run(session: Session, asked: Asked, prompt: str) -> None:
                 fresh=asked.fresh,
                 errands=errands,
             )
-            session.told_host = session.told_host or not all(answer.replayed for answer in answers)
+            session.told_hosts |= {answer.host.url for answer in answers[:1] if answer.host}
         except ServerDown:
             session.forget_host()
             raise

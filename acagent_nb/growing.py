@@ -6,7 +6,7 @@ No drawing here: `page.py` makes HTML of it, `display.py` shows it, a terminal p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -64,8 +64,8 @@ class Growing:
     host, version, running, processor, shown
         The server, what it says it is, how and where it has loaded the model ("CPU", "GPU", "40% GPU"), and
         what it knows of it; as far as known.
-    tell_host
-        Whether the footer says which server answered.
+    known_hosts
+        The addresses that the user knows of already; `None` to tell of none.
     pulling
         How far the download is; `None` if there is none, or it is over.
     parts
@@ -93,7 +93,7 @@ class Growing:
         self.running: Running | None = None
         self.processor = ""
         self.shown: Shown | None = None
-        self.tell_host = False
+        self.known_hosts: Container[str] | None = None
         self.pulling: Pulling | None = None
         self.parts: list[Part] = []
         self.mark = ""
@@ -195,6 +195,11 @@ class Growing:
     def seconds(self) -> float:
         """How long it took until now, or until its end."""
         return time.monotonic() - self._since if self._took is None else self._took
+
+    @property
+    def tell_host(self) -> bool:
+        """Whether the footer says which server answered."""
+        return self.host is not None and self.known_hosts is not None and self.host.url not in self.known_hosts
 
     @property
     def place(self) -> str:

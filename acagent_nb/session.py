@@ -29,8 +29,8 @@ class Session:
     ----------
     model
         What `%llm use` chose; `None` leaves it to `params.toml`.
-    told_host
-        Whether the user knows which server answers.
+    told_hosts
+        The addresses of servers that the user knows of.
     panel
         The options panel, once it was opened; anything with an attribute `options` will do.
     error
@@ -44,7 +44,7 @@ class Session:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.model: str | None = None
-        self.told_host = False
+        self.told_hosts: set[str] = set()
         self.panel: Any = None
         self.error: BaseException | None = None
         self.answers: list[Growing] = []

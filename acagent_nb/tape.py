@@ -261,8 +261,11 @@ class Answers:
         times = self._recording.times(question)
         told = f"{file} has no answer for this {what}"
         if times:
-            told = f"{file} has {times} answer{'s' * (times > 1)} for this {what}, and it is asked {_th(n)} time"
-        elif near := self._recording.nearest(question):
+            return NotRecorded(
+                f"{file} has {times} answer{'s' * (times > 1)} for this {what}, and it is asked {_th(n)} time.",
+                f"To begin anew: %llm replay {file}; to record more: {VARIABLE}=auto:{file}, or %llm record --auto {file}",
+            )
+        if near := self._recording.nearest(question):
             told += f"; the nearest, in line {near[0]}, is different: {', '.join(near[1])}"
         return NotRecorded(f"{told}.", f"Record what is missing: {VARIABLE}=auto:{file}, or %llm record --auto {file}")
 

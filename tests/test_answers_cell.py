@@ -84,7 +84,16 @@ def test_a_session_tells_what_it_records_and_replays(
     footer = capsys.readouterr().out
     assert "local_tiny · replayed · " in footer
     assert "a recording: a.jsonl\n" in footer
-    assert said("replay") == "Answers are replayed from a.jsonl: 1 so far.\n"
+    llm(live, "local_tiny", "What is a token?")
+    assert "a recording" not in capsys.readouterr().out, "once is enough"
+    with pytest.raises(NotRecorded, match="a second time") as caught:
+        llm(live, "local_tiny", SKY)
+    capsys.readouterr()
+    assert caught.value.hint.startswith("To begin anew: %llm replay a.jsonl; ")
+    assert said("replay") == "Answers are replayed from a.jsonl: 2 so far.\n"
+    assert said("replay a.jsonl") == "Answers are replayed from a.jsonl: 0 so far.\n"
+    assert llm(live, "local_tiny", SKY).replayed
+    capsys.readouterr()
     assert said("replay off") == NEITHER
     assert said("record --auto a.jsonl") == (
         "Answers are replayed from a.jsonl, and what is missing is asked and recorded: "

@@ -77,7 +77,7 @@ class ChatPanel:
         self._record = Record()
         self._turns = Conversation()
         self._pictures: tuple[str, ...] = ()  # of a question that is being edited
-        self._told_host = False
+        self._told_hosts: set[str] = set()
         self._work = Work(self._failed)
         self._listing = Work(lambda _: None)  # without a server there is just no list to choose from
         self.view = ChatView(model or "", self._params.model or "", self._record.hidden)
@@ -268,7 +268,7 @@ class ChatPanel:
             self._failed(two_lines(error))
             raise
         turn.answer = Growing(self._name, ask.request)
-        turn.answer.tell_host = not self._told_host
+        turn.answer.known_hosts = frozenset(self._told_hosts)
         task = self._work.start(self._answered(turn, turn.answer, ask))
         task.add_done_callback(lambda _: self._ended(turn, task.cancelled()))
         self._changed()
@@ -291,7 +291,7 @@ class ChatPanel:
         assert answer is not None
         answer.end("stopped" if stopped else "broke off" if answer.text else "failed")
         self.reply = answer.reply()
-        self._told_host = self._told_host or answer.host is not None
+        self._told_hosts |= {answer.host.url} if answer.host else set()
         turn.draw()
         self._changed()
 
