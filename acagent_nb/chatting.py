@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import chats
+from . import chats, terminal
 from .chats import Conversation
 from .errors import BadOption, LLMError
 from .parsing import chat_name
@@ -72,7 +72,7 @@ def _show(session: Session, name: str) -> None:
 def _save(session: Session, name: str, file: str | None = None) -> None:
     conversation, path = _here(session, name), chats.place(file or name)
     chats.save(conversation, path)
-    print(f"{name} is saved: {_turns(conversation)}, in {path}")
+    print(f"{name} is saved: {_turns(conversation)}, in {terminal.path(path)}")
 
 
 def _load(session: Session, word: str, name: str | None = None) -> None:
@@ -88,7 +88,7 @@ def _load(session: Session, word: str, name: str | None = None) -> None:
 def _export(session: Session, name: str, file: str) -> None:
     path = Path(file).expanduser()
     chats.export(_here(session, name), path)
-    print(f"{name} is written to {path}")
+    print(f"{name} is written to {terminal.path(path)}")
 
 
 def _branch(session: Session, name: str, new: str, turns: str | None = None) -> None:

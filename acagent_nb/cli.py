@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from . import answers_command, hosts
 from . import commands as models
-from . import hosts
 from .errors import Interrupted, LLMError, MissingExtra
+from .runnable import check
+from .runnable import run as notebooks
 
 _MORE = "`acagent-nb serve --status` tells which server this is."
 _EMBEDDED = ("xllamacpp", "uvicorn", "starlette", "httptools", "psutil")
@@ -60,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"acagent-nb {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands)
+    notebooks.add(commands)
+    check.add(commands)
     models.add(commands)
+    answers_command.add(commands)
     _add_serve(commands)
     _add_stop(commands)
     return parser

@@ -80,7 +80,7 @@ def examined(model: str | None = None, host: hosts.Host | None = None) -> list[F
 def table(findings: Sequence[Finding]) -> Table:
     """All of it, to be shown."""
     rows = [(_mark(each), each.name, "\n".join(filter(None, (each.told, each.remedy)))) for each in findings]
-    return Table((), rows, marked={at for at, each in enumerate(findings) if each.wrong})
+    return Table((), rows, marked={at for at, each in enumerate(findings) if each.wrong}, machine=True)
 
 
 def tell(*, as_json: bool) -> int:

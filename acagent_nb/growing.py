@@ -144,11 +144,13 @@ class Growing:
             self.ended = True
 
     def _remember(self, ends: list[Done]) -> None:
-        """Take the times of a replayed answer from its recording: how fast it is read tells nothing of the model."""
+        """Take from its recording how long a replayed answer took, and who gave it: reading it again tells neither."""
         self.replayed = all(end.replayed for end in ends)
         if self.replayed:
             self._took = sum(end.seconds or 0.0 for end in ends)
             self.first = ends[0].first_seconds
+            version, _, ours = ends[0].server.partition(" ")
+            self.version = Version(version, {"name": ours} if ours else None) if version else None
 
     def _say(self, event: Text | Thinking, first: float | None) -> None:
         last = self.parts[-1] if self.parts else None

@@ -175,8 +175,9 @@ def disk(session: Session, words: list[str]) -> None:
     """
     nothing_more(words, "%llm disk")
     from .machine import disk_text
+    from .tables import show_machine
 
-    print(disk_text(session.host(), session.params))
+    show_machine(disk_text(session.host(), session.params), session.shell)
 
 
 @command
@@ -187,6 +188,7 @@ def logs(session: Session, words: list[str]) -> None:
     %llm logs 200
     """
     from .machine import FOLLOW, logs_text
+    from .tables import show_machine
 
     if {"-f", "--follow"} & {*words}:
         raise BadOption("A cell can't follow a log: it would never end.", f"Type in a terminal: {FOLLOW}")
@@ -194,7 +196,7 @@ def logs(session: Session, words: list[str]) -> None:
     nothing_more(rest, "%llm logs 200")
     if not (count.isascii() and count.isdigit() and 0 < int(count) <= 10_000):
         raise BadOption(f"{count!r} is no number of lines from 1 to 10000.", "For example: %llm logs 200")
-    print(logs_text(int(count)))
+    show_machine(logs_text(int(count)), session.shell)
 
 
 @command

@@ -210,6 +210,8 @@ class Done(Struct, frozen=True, tag=True):
         Whether it was not asked for now: the answer comes from a recording, and so do its figures.
     seconds, first_seconds
         Seconds that a replayed answer, and its first word, took when it was recorded; `None` for all others.
+    server
+        Version of the server that gave a replayed answer, and "embedded" if it was ours; empty for all others.
     """
 
     done_reason: str = ""
@@ -219,6 +221,7 @@ class Done(Struct, frozen=True, tag=True):
     replayed: bool = False
     seconds: float | None = None
     first_seconds: float | None = None
+    server: str = ""
 
 
 Event = Pulling | Thinking | Text | ToolCall | ToolResult | Note | Done

@@ -136,7 +136,7 @@ def _ended(answer: Growing) -> dict[str, Any]:
     if answer.version is not None:
         known["server"] = "embedded" if answer.version.engine else "ollama"
         known["server_version"] = answer.version.version
-        known["engine"] = answer.version.engine
+        known["engine"] = None if answer.replayed else answer.version.engine  # a recording does not hold it
         known["defaults"] = _defaults(answer)
     if answer.running is not None:
         known["num_ctx"] = answer.running.context_length or None

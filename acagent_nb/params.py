@@ -168,8 +168,8 @@ class Params:
         Raises
         ------
         BadName
-            No name and no `model`, a role that is not there, roles that go round in a circle, or a
-            name that no server accepts.
+            No name and no `model`, a role that is not there or that is written in other letters, roles that go round
+            in a circle, or a name that no server accepts.
         """
         if name is None:
             if self.model is None:
@@ -183,6 +183,9 @@ class Params:
             name = self.roles[text]
         if _LIKE_A_ROLE.fullmatch(text) or (_UPPER.fullmatch(text) and _nearest(text, self.roles)):
             raise BadName(f"There is no role {text!r}.", _near(text, self.roles, f"Add it to [roles] in a {FILE}."))
+        like = [role for role, meant in self.roles.items() if role.lower() == text.lower() and meant != text]
+        if like and not seen:
+            raise BadName(f"There is no role {text!r}, in these letters.", f"Did you mean {like[0]}?")
         first, slash, model = text.partition("/")
         if slash and first in self.endpoints:
             if not model.strip():

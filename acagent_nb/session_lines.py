@@ -38,8 +38,11 @@ def usage(session: Session, words: list[str]) -> None:
 
     nothing_more(words, "%llm usage")
     each = spending.spent(session.answers, session.params)
+    replayed = sum(answer.replayed for answer in session.answers)
+    many = "1 answer was" if replayed == 1 else f"{replayed:,} answers were"
+    kept = [f"{many} replayed, which cost nothing."] * bool(replayed)
     if not each:
-        return print("No model was asked in this session yet.")
+        return print(*kept or ["No model was asked in this session yet."])
     priced = [row.money for row in each if row.money is not None]
     rows = [
         [row.model, f"{row.answers:,}", f"{row.tokens_in:,}", f"{row.tokens_out:,}", brief(row.seconds)]
@@ -51,7 +54,8 @@ def usage(session: Session, words: list[str]) -> None:
         rows.append(["all", *sums, brief(sum(row.seconds for row in each))])
         rows[-1] += [f"{sum(priced):,.4f}"] if priced else []
     head = ["model", "answers", "tokens in", "tokens out", "seconds", *(["money"] if priced else [])]
-    return Table(head, rows, right=range(1, 6), below=" ".join(_remarks(each, bool(priced)))).show(session.shell)
+    below = " ".join([*_remarks(each, bool(priced)), *kept])
+    return Table(head, rows, right=range(1, 6), below=below).show(session.shell)
 
 
 def why(session: Session, words: list[str]) -> None:
@@ -152,11 +156,10 @@ def _paced(words: list[str]) -> tuple[list[str], float | None]:
 
 
 def _said(session: Session, params: Params) -> Iterator[tuple[str, str]]:
-    from pathlib import Path
-
+    from . import terminal
     from .doctor import door
 
-    yield "file", str(params.path) if params.path else f"there is no params.toml in {Path.cwd()}, nor above it"
+    yield "file", terminal.path(params.path) if params.path else "there is no params.toml in this folder, nor above it"
     if session.model:
         yield "model", f"{session.model}, by %llm use"
     elif params.model:

@@ -8,6 +8,8 @@ from typing import Any
 
 from . import terminal
 
+OF_THE_MACHINE = {"acagent_nb": {"kind": "machine"}}  # metadata of an output that says nothing elsewhere
+
 _TABLE = "font-size: 12px; margin: 0; font-variant-numeric: tabular-nums"
 _BOX = "overflow-x: auto; padding-left: var(--jp-code-padding, 5px)"
 _BELOW = "font-size: 12px; line-height: 1.6; color: var(--jp-ui-font-color2, #707070); margin-top: 4px"
@@ -30,6 +32,8 @@ class Table:
         The rows that need attention.
     below
         What is said under the table.
+    machine
+        Whether it tells of this machine, so that nobody compares it with what another one told.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class Table:
         right: Container[int] = (),
         marked: Container[int] = (),
         below: str = "",
+        machine: bool = False,
     ) -> None:
+        self._metadata = OF_THE_MACHINE if machine else None
         self._head, self._right, self._marked, self._below = head, right, marked, _clean(below)
         self._rows = [[_clean(cell) for cell in row] for row in rows]
 
@@ -78,10 +84,7 @@ class Table:
         """Show it below the cell, or print it where no kernel runs the shell."""
         if getattr(shell, "kernel", None) is None:
             return print(self.text)
-        from IPython.display import display
-
-        told = {"text/html": self.html, "text/plain": self.text}
-        return display(told, raw=True)  # type: ignore[no-any-return, no-untyped-call]  # IPython has no types here
+        return _display({"text/html": self.html, "text/plain": self.text}, self._metadata)
 
     def _cell(self, at: int, cell: str, marked: bool) -> str:
         last = at == len(self._rows[0]) - 1  # where sentences stand
@@ -91,6 +94,19 @@ class Table:
 
     def _side(self, at: int) -> str:
         return f"text-align: {'right' if at in self._right else 'left'}"
+
+
+def show_machine(text: str, shell: Any) -> None:
+    """Show a text that tells of this machine below the cell, or print it where no kernel runs the shell."""
+    if getattr(shell, "kernel", None) is None:
+        return print(text)
+    return _display({"text/plain": text}, OF_THE_MACHINE)
+
+
+def _display(data: dict[str, str], metadata: dict[str, Any] | None) -> None:
+    from IPython.display import display
+
+    display(data, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]  # IPython has no types here
 
 
 def _clean(cell: str) -> str:

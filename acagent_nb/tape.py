@@ -209,7 +209,7 @@ class Answers:
             if first is None and isinstance(event, (Text, Thinking)):
                 first = due
             if isinstance(event, Done):
-                event = replace(event, replayed=True, seconds=round(due, 3), first_seconds=first)
+                event = replace(event, replayed=True, seconds=round(due, 3), first_seconds=first, server=line.server)
             if event is not None:
                 yield event
 
@@ -263,7 +263,7 @@ class Answers:
         if times:
             return NotRecorded(
                 f"{file} has {times} answer{'s' * (times > 1)} for this {what}, and it is asked {_th(n)} time.",
-                f"To begin anew: %llm replay {file}; to record more: {VARIABLE}=auto:{file}, or %llm record --auto {file}",
+                f"To begin anew: %llm replay {file}; to record more: %llm record --auto {file}",
             )
         if near := self._recording.nearest(question):
             told += f"; the nearest, in line {near[0]}, is different: {', '.join(near[1])}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -62,6 +65,17 @@ def size(count: float) -> str:
         return f"{count:.0f} B"
     power = min(4, int(math.log10(count)) // 3)
     return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def path(file: Path) -> str:
+    """A path that tells as little as it can of whose machine this is: "../params.toml", "~/.local/share/a.json"."""
+    file, here = file.absolute(), Path.cwd()
+    if file.is_relative_to(here) or here.is_relative_to(file.parent):
+        return os.path.relpath(file, here)
+    with suppress(RuntimeError):  # some users have no home
+        if file.is_relative_to(home := Path.home()):
+            return str(Path("~", file.relative_to(home)))
+    return str(file)
 
 
 def when(text: str, now: datetime | None = None) -> str:

@@ -78,7 +78,7 @@ def unmarked(result: Any) -> Any:
     if isinstance(result, list):
         return [unmarked(each) for each in result]
     if isinstance(result, Done):
-        return replace(result, replayed=False, seconds=None, first_seconds=None)
+        return replace(result, replayed=False, seconds=None, first_seconds=None, server="")
     return replace(result, replayed=False) if isinstance(result, Reply) else result
 
 

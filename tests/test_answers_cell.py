@@ -241,7 +241,7 @@ def test_a_page_never_looks_for_a_server(kernel: Kernel, tmp_path: Path) -> None
     assert told["replayed"] is True
     assert told["host"] == "recording:a.jsonl"
     assert told["seconds"] >= 0.4, "what it took when it was recorded"
-    assert "server_version" not in told
+    assert (told["server"], "engine" in told) == ("ollama", False), "as the recording says"
 
 
 def test_the_digest_of_a_recording_is_that_of_its_model(
@@ -250,7 +250,11 @@ def test_the_digest_of_a_recording_is_that_of_its_model(
     with acagent_nb.record(tmp_path / "a.jsonl"), Client(server) as client:
         digest = client.chat("local_tiny", SKY).digest
     kernel.run(f"%llm replay {tmp_path / 'a.jsonl'}")
-    assert kernel.run(f"%%llm local_tiny\n{SKY}").output["metadata"]["acagent_nb"]["digest"] == digest
+    told = kernel.run(f"%%llm local_tiny\n{SKY}").output["metadata"]["acagent_nb"]
+    assert told["digest"] == digest
+    assert told["server"] == "embedded"
+    assert told["server_version"].count(".") == 2
+    assert told["defaults"]["top_k"] == 40
     ran = kernel.run("%%llm local_tiny\nMy secret prompt")
     assert ran.status == "error"
     assert len(ran.error["traceback"]) == 2

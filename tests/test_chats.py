@@ -83,6 +83,17 @@ def test_what_fails_is_no_part_of_it(shell: InteractiveShell, monkeypatch: pytes
     assert said_so_far(shell, "trip")[2:] == [("user", "Bye"), ("assistant", "You too.")]
 
 
+def test_where_it_is_saved_does_not_tell_whose_machine_it_is(
+    tiny: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tiny, "--chat trip", "My name is Anna.")
+    assert run(tiny, capsys, "save trip trip.json") == "trip is saved: 1 turn, in trip.json\n"
+    Path("deep").mkdir()
+    monkeypatch.chdir("deep")
+    assert run(tiny, capsys, "save trip") == f"trip is saved: 1 turn, in {Path('~/acagent_nb/chats/trip.json')}\n"
+    assert run(tiny, capsys, "export trip trip.md") == "trip is written to trip.md\n"
+
+
 def test_a_saved_one_survives(tiny: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tiny, capsys, "").startswith("There is no conversation.")
     ask(tiny, "--chat trip --system 'Be kind.'", "My name is Anna.")

@@ -32,9 +32,11 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
-def place(request: pytest.FixtureRequest, server: str) -> Place:
-    url, model = server, "local_tiny"
-    if request.param == "live":
+def place(request: pytest.FixtureRequest) -> Place:
+    model = "local_tiny"
+    if request.param == "embedded":
+        url = request.getfixturevalue("server")  # only here: a live run starts none, and needs no engine
+    else:
         if not (url := os.environ.get("OLLAMA_HOST", "")):
             pytest.skip("OLLAMA_HOST names no server")
         model = os.environ.get("ACAGENT_NB_LIVE_MODEL", model)

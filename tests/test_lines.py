@@ -11,7 +11,7 @@ import httpx
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from acagent_nb import BadName, BadOption, LLMError, ModelMissing, ServerDown, lines
+from acagent_nb import BadName, BadOption, LLMError, ModelMissing, ServerDown, lines, record, replay
 from acagent_nb.addresses import is_loopback
 
 from .kernels import Kernel, Ran, running_kernel
@@ -238,13 +238,13 @@ out = 8
 
 def test_params(shell: InteractiveShell, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.run_line_magic("llm", "params")
-    assert f"there is no params.toml in {Path.cwd()}, nor above it" in capsys.readouterr().out
+    assert "there is no params.toml in this folder, nor above it" in capsys.readouterr().out
     Path("params.toml").write_text(PARAMS)
     monkeypatch.setenv("LAB_API_KEY", "sk-hush")
     shell.run_line_magic("llm", "params")
     told = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert told == [
-        ["file", str(Path.cwd() / "params.toml")],
+        ["file", "params.toml"],
         ["model", "local_tiny"],
         ["role", "WRITER_MODEL = lab/qwen3"],
         ["option", "temperature = 0.5"],
@@ -252,6 +252,14 @@ def test_params(shell: InteractiveShell, capsys: Printed, monkeypatch: pytest.Mo
         ["endpoint", "lab: http://127.0.0.1:1/v1, key in LAB_API_KEY (set)"],
         ["price", "gpt-x: 2 in, 8 out, per million tokens"],
     ]
+
+
+def test_params_of_a_folder_above(shell: InteractiveShell, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("params.toml").write_text(PARAMS)
+    Path("a/b").mkdir(parents=True)
+    monkeypatch.chdir("a/b")
+    shell.run_line_magic("llm", "params")
+    assert capsys.readouterr().out.splitlines()[0].split() == ["file", str(Path("../../params.toml"))]
 
 
 def test_params_of_a_session_with_a_cloud_model_only(shell: InteractiveShell, capsys: Printed) -> None:
@@ -271,6 +279,25 @@ def test_usage(shell: InteractiveShell, there: httpx.Client, capsys: Printed, mo
     head, row = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert head == ["model", "answers", "tokens", "in", "tokens", "out", "seconds"]
     assert row[:4] == ["local_tiny", "2", "32", "18"]
+
+
+def test_usage_of_a_replay(shell: InteractiveShell, there: httpx.Client, tmp_path: Path, capsys: Printed) -> None:
+    def asked(*questions: str) -> str:
+        for each in questions:
+            shell.run_cell_magic("llm", "local_tiny --quiet --temperature 0", each)
+        capsys.readouterr()
+        shell.run_line_magic("llm", "usage")
+        return capsys.readouterr().out
+
+    with record(tmp_path / "answers.jsonl"):
+        asked("What is 2 + 2?", "What is a token?")
+    shell.run_line_magic("reload_ext", "acagent_nb")
+    with replay(tmp_path / "answers.jsonl"):
+        assert asked("What is 2 + 2?") == "1 answer was replayed, which cost nothing.\n"
+        assert asked("What is a token?") == "2 answers were replayed, which cost nothing.\n"
+    told = asked("What is 3 + 3?")
+    assert told.splitlines()[1].split()[:2] == ["local_tiny", "1"]
+    assert told.endswith("\n2 answers were replayed, which cost nothing.\n")
 
 
 def test_usage_in_money(shell: InteractiveShell, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,6 @@ def test_switched_off_none_of_the_defaults_is_sent() -> None:
         ("JSON_PLAN_MODEL", Target("ollama", "llama3.2:1b")),
         (" JSON_PLAN_MODEL ", Target("ollama", "llama3.2:1b")),
         ("writer", Target("lab", "qwen3:8b")),
-        ("Writer", Target("openai", "Writer")),  # a role is an exact match only
         ("local_tiny", Target("ollama", "tiny")),
         ("gpt-4o-mini", Target("openai", "gpt-4o-mini")),
         ("studio/local-model", Target("studio", "local-model")),
@@ -111,6 +110,7 @@ def test_a_role_can_stand_wherever_a_models_name_can(folder: Path, name: str | N
     [
         ("JSON_PLAN_MODLE", "Did you mean JSON_PLAN_MODEL?"),
         ("SOME_OTHER_THING", "Add it to [roles]"),
+        ("Writer", "Did you mean writer?"),
         ("Lab/qwen3", "Did you mean lab/qwen3?"),
         ("labb/qwen3", "Did you mean lab/qwen3?"),
         ("lab/", "Write lab/"),
@@ -131,6 +131,15 @@ def test_a_name_in_capitals_that_is_nearly_a_roles_is_no_model() -> None:
         params.target("WRITR")
     assert caught.value.hint == "Did you mean WRITER?"
     assert params.target("QWEN") == Target("openai", "QWEN")
+
+
+def test_a_role_in_other_letters_is_no_model() -> None:
+    params = Params.of({"JSON_PLAN_MODEL": "local_tiny", "MISTRAL": "mistral"})
+    for name in ("json_plan_model", "Json_Plan_Model"):
+        with pytest.raises(BadName, match=f"no role '{name}', in these letters") as caught:
+            params.target(name)
+        assert caught.value.hint == "Did you mean JSON_PLAN_MODEL?"
+    assert params.target("MISTRAL") == params.target("mistral") == Target("openai", "mistral")
 
 
 def test_without_a_name_and_a_model_it_says_how() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-import warnings
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import hosts
+from .. import hosts, names
 from ..client import Client
 from ..errors import LLMError, MissingExtra
+
+if TYPE_CHECKING:
+    from .job import Job
 
 _NEEDED = ("papermill", "nbconvert", "ipykernel", "xllamacpp")
 _NAME = "01_first_cell"
@@ -44,12 +46,12 @@ def demo(out: str | Path = "acagent-nb-demo") -> Path:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     executed, page = folder / f"{_NAME}.ipynb", folder / f"{_NAME}.html"
+    from .job import Job
+
     with _server() as host:
         print(f"Running {_NAME}.ipynb against {hosts.without_secrets(host.url)} ({host.how})")
-        notebook = _run(_notebook(), executed, host)
-    from .export import html_page
-
-    page.write_text(html_page(notebook, "The first cell"), encoding="utf-8")
+        _run(Job(str(_notebook()), str(executed), str(page), variables={"OLLAMA_HOST": host.url}))
+    notebook = json.loads(executed.read_text(encoding="utf-8"))
     print(f"\n{_first_answer(notebook)}\n")
     print(f"The executed notebook: {executed}")
     print(f"Its page:              {page}")
@@ -63,11 +65,16 @@ def _server() -> Iterator[hosts.Host]:
     if there is not None:
         with Client(there.url) as client:
             ours = client.version().engine is not None
-            if ours or _MODEL in [model.name for model in client.models()]:
-                yield there
-                return
+            has_it = _MODEL in [model.name for model in client.models()]
+            if ours and not has_it:
+                client.pull(names.LOCAL + _MODEL)
+        if ours or has_it:
+            yield there
+            return
         print(f"The server at {hosts.without_secrets(there.url)} has no model tiny, so the demo uses one of its own.")
     with hosts.private() as mine:
+        with Client(mine.url) as client:
+            client.pull(names.LOCAL + _MODEL)
         yield hosts.Host(mine.url, "an embedded server of its own")
 
 
@@ -81,38 +88,21 @@ def _notebook() -> Path:
     raise LLMError(f"The demo's notebook {_NAME}.ipynb is not installed.", "Install acagent-nb again.")
 
 
-def _run(source: Path, executed: Path, host: hosts.Host) -> Any:
-    """Execute the notebook through papermill, telling each cell."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # papermill's own imports
-        from papermill import PapermillExecutionError, execute_notebook
+def _run(job: Job) -> None:
+    """Run the notebook, telling each cell."""
+    from .job import Step, run
 
-    from .kernel import kernel_manager
+    def tell(event: Any) -> None:
+        if isinstance(event, Step):
+            print(f"  [{event.number}] {event.line}", flush=True)
 
-    def tell(cell: Any, cell_index: int) -> None:
-        first = next(iter(cell.source.strip().splitlines()), "")
-        print(f"  [{cell_index + 1}] {first}", flush=True)
-
-    try:
-        return execute_notebook(
-            source,
-            executed,
-            kernel_name="python3",
-            progress_bar=False,
-            kernel_manager_class=kernel_manager({"OLLAMA_HOST": host.url}),
-            on_cell_execute=tell,
-            extra_arguments=["--log-level=CRITICAL"],  # it would warn of a connection that never leaves the machine
-        )
-    except PapermillExecutionError as error:
-        raise LLMError(
-            f"Cell {error.cell_index + 1} of the notebook failed: {error.ename}: {' '.join(error.evalue.split())}",
-            f"See {executed}",
-        ) from error
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind, which complains
-        raise
+    ran = run(job, tell)
+    if ran.stopped:
+        raise KeyboardInterrupt
+    if ran.problem:
+        raise LLMError(ran.told[0], f"See {job.out}" if ran.cells else " ".join(ran.told[1:]))
 
 
 def _first_answer(notebook: Any) -> str:
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
-    return next(str(out.data["text/plain"]) for out in outputs if "acagent_nb" in out.get("metadata", {}))
+    outputs = (output for cell in notebook["cells"] for output in cell.get("outputs", ()))
+    return next("".join(out["data"]["text/plain"]) for out in outputs if "acagent_nb" in out.get("metadata", {}))

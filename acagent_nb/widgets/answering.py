@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 
-from .. import answers, inquiries, keys, names
+from .. import answers, coming, inquiries, keys
 from ..asking import Asked
 from ..asynchronous import AsyncClient
 from ..errors import LLMError
@@ -54,12 +54,4 @@ async def answered(answer: Growing, ask: Asked, params: Params, pulled: Callable
         if request.local and not answer.replayed:
             with answers.beside(), suppress(LLMError, asyncio.TimeoutError):  # the answer is worth more than this
                 answer.host = await client.host()
-                await asyncio.wait_for(_learn(client, answer), _FACTS_SECONDS)
-
-
-async def _learn(client: AsyncClient, answer: Growing) -> None:
-    """What the server says it is, and where the model runs on it."""
-    answer.version = await client.version()
-    key = names.parse(answer.request.model).key
-    running = {names.parse(each.name).key: each.processor for each in await client.running()}
-    answer.processor = running.get(key, "")
+                await asyncio.wait_for(coming.learned(answer, client), _FACTS_SECONDS)

@@ -154,6 +154,9 @@ def test(stack: Stack) -> None:
     said = stack.words("run", "--rm", "test", seconds=3600)
     saw("the end of it", "\n".join(plain(said).splitlines()[-60:]))
     assert re.search(r"=+ \d+ passed", said)
+    notebooks = sorted(path.name for path in (stack.clone / "notebooks").glob("[0-9]*.ipynb"))
+    assert re.findall(r"^(\w+\.ipynb) .* ok$", plain(said), re.MULTILINE) == notebooks, "not all were run"
+    assert f"{len(notebooks)} notebooks, " in said.rpartition("acagent-nb check")[2], "not all were checked"
     assert stack.listed() == before, "it left something in the clone"
     assert named(stack.model) in models(stack)
 

@@ -1,0 +1,125 @@
+"""A recording without the lines that nothing needs: replaced by later ones, cut off, or never replayed.
+
+The file is written anew beside the old one, which it then replaces: who looks sees one or the other, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from . import recordings
+from .errors import BadParams, Warned
+from .recordings import Line
+
+Use = tuple[str, int]  # a key, and which time it was asked
+
+
+class Dropped(NamedTuple):
+    """A line that goes: its number, why, and what it is; `None` for the half of one."""
+
+    number: int
+    why: str
+    line: Line | None
+
+
+def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False) -> tuple[list[Dropped], int]:
+    """Drop what nothing needs.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    used
+        Which answers were replayed; `None` if that is not known, and then all count as used.
+    dry
+        Only find out what would be dropped.
+
+    Returns
+    -------
+    tuple
+        What goes, and how many lines stay.
+
+    Raises
+    ------
+    BadParams
+        The file can't be read or written, or none of its answers is in use, so that nothing would be left.
+    """
+    try:
+        with recordings.locked(path):
+            data = path.read_bytes()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Warned)  # half a line: it is told as one that goes
+                placed = list(recordings.lines(path, data))
+            texts = data.split(b"\n")
+            dropped = _dropped(placed, used)
+            if used is not None and placed and len(dropped) == len(placed):
+                raise BadParams(
+                    f"Not one answer of {path} was used, so all would be dropped.", "Is this the right list of uses?"
+                )
+            stay = [number for number, _ in placed if number not in {each.number for each in dropped}]
+            if texts[-1].strip() and len(texts) not in {number for number, _ in placed}:
+                dropped.append(Dropped(len(texts), "cut off", None))
+            if dropped and not dry:
+                _replace(path, b"".join(texts[number - 1] + b"\n" for number in stay))
+    except OSError as error:
+        raise BadParams(f"{path} can't be pruned: {error.strerror or error}.", "Check the path.") from None
+    return dropped, len(stay)
+
+
+def uses(path: Path) -> set[Use]:
+    """Read a file of lines `KEY N`, as a replay writes them where ACAGENT_NB_ANSWERS_USED names one.
+
+    Raises
+    ------
+    BadParams
+        It can't be read, or a line is something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadParams(f"The list of uses {path} can't be read: {why}.", "Check the path.") from None
+    found = set()
+    for number, line in enumerate(lines, 1):
+        key, _, n = line.partition(" ")
+        if not n.isdecimal():
+            raise BadParams(f"Line {number} of {path} is no use of an answer: KEY N.", "Is this the right file?")
+        found.add((key, int(n)))
+    return found
+
+
+def _dropped(placed: list[tuple[int, Line]], used: Collection[Use] | None) -> list[Dropped]:
+    """The lines that go, in their order."""
+    last = {(line.key, line.n): number for number, line in placed}
+    dropped = []
+    for number, line in placed:
+        use = (line.key, line.n)
+        if last[use] != number:
+            dropped.append(Dropped(number, f"replaced by line {last[use]}", line))
+        elif used is not None and use not in used:
+            dropped.append(Dropped(number, "not used", line))
+    return dropped
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file anew, whole or not at all."""
+    path = Path(os.path.realpath(path))  # a link stays one
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(path, draft)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(draft)
+        raise
