@@ -75,7 +75,7 @@ def replay(file: str | PathLike[str], *, pace: float = 0.0) -> Answers:
 
 def off() -> None:
     """End what `record` and `replay` have begun; if there is nothing of that, what the environment says."""
-    begun = any(each and not each.closed for each in _in_use)
+    begun = any(_live())
     _in_use[:] = [None] if not begun or None in _in_use else []
 
 
@@ -83,9 +83,8 @@ def current() -> Answers | None:
     """The file of answers in use, if there is one. Raises what `record` and `replay` do, for the environment's."""
     if _beside.get():
         return None
-    while _in_use and (last := _in_use[-1]) and last.closed:
-        _in_use.pop()
-    return _in_use[-1] if _in_use else _outer()
+    live = _live()
+    return live[-1] if live else _outer()
 
 
 def host() -> Host | None:
@@ -111,8 +110,13 @@ _lock = Lock()
 
 
 def _used(answers: Answers) -> Answers:
-    _in_use.append(answers)
+    _in_use[:] = [*_live(), answers]
     return answers
+
+
+def _live() -> list[Answers | None]:
+    """Those that are not closed; other threads may look at the list meanwhile, so it is left as it is."""
+    return [each for each in _in_use if each is None or not each.closed]
 
 
 def _beneath() -> Answers | None:
@@ -127,6 +131,9 @@ def _outer() -> Answers | None:
     with _lock:
         if (told, pace) not in _of_environment:
             mode, _, file = told.partition(":")
+            if "{notebook}" in file:
+                which = "only `acagent-nb run`, `acagent-nb check` and pytest know the notebook's name"
+                raise BadParams(f"{VARIABLE} has {{notebook}} in it, and {which}.", "Write the file's name in full.")
             if mode not in _MODES or not file.strip():
                 raise BadParams(f"{VARIABLE} says {told[:80]!r}, which can't be meant.", _WRITTEN)
             try:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill, indent
@@ -206,7 +206,9 @@ def _uses(file: Path, notebooks: list[str]) -> set[Use]:
             try:
                 status = process.wait()
             except KeyboardInterrupt:  # the terminal has told it, too; it ends its kernels first
-                process.wait(_ENDING_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_ENDING_SECONDS)
+                process.kill()
                 raise
         if status:
             raise LLMError("Not all notebooks ran to their end, so nothing was dropped.", "Mend them or the recording.")

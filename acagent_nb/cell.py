@@ -71,7 +71,7 @@ def _questions(session: Session, asked: Asked, prompt: str, errands: Errands, no
     if not prompt.strip():
         raise LLMError("The cell is empty: there is nothing to ask.", "Write the prompt below the %%llm line.")
     names, params = session.shell.user_ns, session.params
-    models = asked.models or (_usual(session),)
+    models = tuple(filling.filled(each, names)[0] for each in asked.models) or (_usual(session),)
     text, more = filling.filled(prompt.strip("\n"), names)
     notes += more
     chat = _chat(session, asked.chat, notes)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from . import whole
 from .errors import LLMError
 from .messages import Message, ToolCall
 from .replies import Reply
@@ -156,13 +156,6 @@ def _written(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(draft, path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        whole.write(path, data, private=True)
     except OSError as error:
         raise LLMError(f"{path} can't be written: {error.strerror}.", "Give another file's name.") from None

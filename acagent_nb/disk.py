@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 
 from . import names
 from .addresses import is_loopback
-from .errors import BadName
 
 if TYPE_CHECKING:
     from .models import Model
@@ -62,7 +61,7 @@ def folder(url: str, models: Iterable[Model]) -> Path | None:
     told = _listening(urlsplit(url).port)
     if told is not None:
         return told
-    listed = {names.parse(each.name): each.digest for each in models if _is_name(each.name)}
+    listed = {names.parse(each.name): each.digest for each in models if names.is_name(each.name)}
     return next((place for place in _usual() if listed and _manifests(place) == listed), None)
 
 
@@ -172,12 +171,3 @@ def _manifests(folder: Path) -> dict[names.Name, str]:
         with suppress(OSError):
             found[names.Name(*path.parts[-4:])] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
-
-
-def _is_name(text: str) -> bool:
-    """Whether what a server calls a model is a name."""
-    try:
-        names.parse(text)
-    except BadName:
-        return False
-    return True

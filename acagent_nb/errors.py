@@ -65,7 +65,7 @@ class BadPrompt(LLMError, TypeError):
 
 
 class BadParams(LLMError, ValueError):
-    """A `params.toml`, or the same in code, says something that can't be meant."""
+    """A `params.toml`, the same in code, or a recording says something that can't be meant, or can't be read."""
 
 
 class BadAnswer(LLMError, ValueError):

@@ -17,7 +17,7 @@ import msgspec
 from . import asking, rounds
 from .asking import Asked
 from .errors import BadParams
-from .keyed import Question, asked, named
+from .keyed import Question, asked, named, some
 from .messages import Message, Request
 from .modelfile import Modelfile, path_of, read
 from .options import Options
@@ -32,7 +32,7 @@ def first(ask: Asked | Request) -> Question:
 
 def about(kind: str, model: str = "", **said: Any) -> Question:
     """What is asked of an Ollama server itself, or of one of its models."""
-    return Question(kind, model and named("ollama", model), _some(said))
+    return Question(kind, model and named("ollama", model), some(said))
 
 
 def create(model: str, how: Mapping[str, Any]) -> Question:
@@ -62,7 +62,7 @@ def create(model: str, how: Mapping[str, Any]) -> Question:
 def _modelfile(told: Modelfile) -> dict[str, Any]:
     made = msgspec.to_builtins(told) | {"from_": [_part(text) for text in told.from_]}
     made |= {"adapter": _part(told.adapter), "draft": _part(told.draft)}
-    return _some(made | {"messages": [_turn(turn) for turn in told.messages]})
+    return some(made | {"messages": [_turn(turn) for turn in told.messages]})
 
 
 def _turn(message: Message) -> dict[str, str]:
@@ -85,8 +85,3 @@ def _file(path: str | Path) -> str:
     except OSError as error:
         raise BadParams(f"The file {path} can't be read: {error.strerror}.", "Check the path.") from None
     return f"sha256:{seen.hexdigest()}"
-
-
-def _some(said: dict[str, Any]) -> dict[str, Any]:
-    """The same without what is not said."""
-    return {name: value for name, value in said.items() if value not in (None, False, "", (), [], {})}

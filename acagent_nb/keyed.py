@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,10 +89,15 @@ def asked(kind: str, request: Request, **more: Any) -> Question:
     }
     if said.get("images"):
         said["images"] = [_hashed(image) for image in said["images"]]
-    said = {name: value for name, value in said.items() if value not in _NOTHING}
+    said = some(said)
     if request.think is not None:  # not to think is told, too
         said["think"] = request.think
     return Question(kind, named(request.provider, request.model), msgspec.to_builtins(said))
+
+
+def some(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without what is not said: what is `None`, false or empty."""
+    return {name: value for name, value in said.items() if value not in _NOTHING}
 
 
 def _turn(message: Message, ids: dict[str, str]) -> dict[str, Any]:

@@ -78,6 +78,15 @@ def parse(text: str) -> Name:
     return _parsed(text, "")
 
 
+def is_name(text: str) -> bool:
+    """Whether what a server or a notebook calls a model is a name; others can't be compared, or asked for."""
+    try:
+        parse(text)
+    except BadName:
+        return False
+    return True
+
+
 def target(text: str) -> Target:
     """Who answers to this name, checked before anything is sent.
 
@@ -118,7 +127,7 @@ def cloud(text: str) -> str:
     Raises
     ------
     BadName
-        It is empty, or there are blanks or control characters in it.
+        It is empty, or there are blanks, control characters, braces or dollars in it.
     """
     text = _stripped(text)
     if any(letter.isspace() or not letter.isprintable() for letter in text):
@@ -128,6 +137,10 @@ def cloud(text: str) -> str:
         raise BadName(
             f"{_shown(text)} is not a model's name: it has blanks in it, or what can't be seen.",
             f"Did you mean {near}?" if _good(near) else "The name comes first, then the prompt.",
+        )
+    if set(text) & set("{}$"):  # a value was meant, and no cloud should get a prompt in its place
+        raise BadName(
+            f"{_shown(text)} is not a model's name.", "In %%llm, {{name}} stands for a variable's value."
         )
     return text
 

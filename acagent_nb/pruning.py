@@ -1,20 +1,16 @@
 """A recording without the lines that nothing needs: replaced by later ones, cut off, or never replayed.
 
-The file is written anew beside the old one, which it then replaces: who looks sees one or the other, whole.
+Other programs may write to the file meanwhile: they wait until it is replaced.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from . import recordings
+from . import recordings, whole
 from .errors import BadParams, Warned
 from .recordings import Line
 
@@ -63,11 +59,12 @@ def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False)
                 raise BadParams(
                     f"Not one answer of {path} was used, so all would be dropped.", "Is this the right list of uses?"
                 )
-            stay = [number for number, _ in placed if number not in {each.number for each in dropped}]
+            gone = {each.number for each in dropped}
+            stay = [number for number, _ in placed if number not in gone]
             if texts[-1].strip() and len(texts) not in {number for number, _ in placed}:
                 dropped.append(Dropped(len(texts), "cut off", None))
             if dropped and not dry:
-                _replace(path, b"".join(texts[number - 1] + b"\n" for number in stay))
+                whole.write(path, b"".join(texts[number - 1] + b"\n" for number in stay))
     except OSError as error:
         raise BadParams(f"{path} can't be pruned: {error.strerror or error}.", "Check the path.") from None
     return dropped, len(stay)
@@ -106,20 +103,3 @@ def _dropped(placed: list[tuple[int, Line]], used: Collection[Use] | None) -> li
         elif used is not None and use not in used:
             dropped.append(Dropped(number, "not used", line))
     return dropped
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file anew, whole or not at all."""
-    path = Path(os.path.realpath(path))  # a link stays one
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, draft)
-        os.replace(draft, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(draft)
-        raise

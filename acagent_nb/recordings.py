@@ -22,11 +22,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from . import differing
+from . import differing, terminal
 from .errors import BadParams, Warned
-from .keyed import Question as Question
-from .keyed import asked as asked
-from .keyed import named as named
+from .keyed import Question
 from .packing import Row
 
 _FIRST = b'{"key":"'  # how every line begins: what begins otherwise is no half of one
@@ -92,17 +90,10 @@ class Recording:
         self._forget()
         self._refresh()
 
-    def find(self, question: Question, n: int, digest: str = "") -> Line | None:
+    def find(self, question: Question, n: int) -> Line | None:
         """The answer to a question that is asked for the `n`-th time, from 1.
 
         Where each time the same answer can be expected, the last one that there is serves for all times after it.
-
-        Parameters
-        ----------
-        question, n
-            What is asked.
-        digest
-            Of the model that must have answered; one that is not known, here or in the file, is not compared.
         """
         with self._one:
             self._refresh()
@@ -110,7 +101,7 @@ class Recording:
             if question.deterministic and times:
                 n = n if n in times else max(times)
             _, line = times.get(n, (0, None))
-        return None if line is None or (digest and line.digest and line.digest != digest) else line
+        return line
 
     def times(self, question: Question) -> int:
         """How many answers there are to a question."""
@@ -203,7 +194,8 @@ def append(path: str | os.PathLike[str], line: Line) -> None:
             _write(path, encoded(line) + b"\n")
     except OSError as error:
         raise BadParams(
-            f"The answer can't be kept in {path}: {error.strerror or error}.", "Name a file that you may write."
+            f"The answer can't be kept in {terminal.path(path)}: {error.strerror or error}.",
+            "Name a file that you may write.",
         ) from None
 
 
@@ -229,7 +221,8 @@ def locked(path: Path) -> Iterator[None]:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(poll_interval=0.005)
     except Timeout:
-        raise BadParams(f"Another program has kept {path} locked for a minute.", "End it, then try again.") from None
+        told = f"Another program has kept {terminal.path(path)} locked for a minute."
+        raise BadParams(told, "End it, then try again.") from None
     except OSError:  # a home that can't be written: one write is whole without a lock, too
         pass
     try:
@@ -249,7 +242,8 @@ def _bytes(path: Path, start: int = 0) -> bytes:
                     data = file.read()
             return data
     except OSError as error:
-        raise BadParams(f"The recording {path} can't be read: {error.strerror}.", "Check the path.") from None
+        told = f"The recording {terminal.path(path)} can't be read: {error.strerror}."
+        raise BadParams(told, "Check the path.") from None
 
 
 _LINE = msgspec.json.Decoder(Line)
@@ -267,7 +261,7 @@ def lines(path: Path, data: bytes, first: int = 1) -> Iterator[tuple[int, Line]]
         except _NO_LINE:
             if number - first + 1 < len(texts) or not _is_half(text):
                 raise _broken(path, number, text) from None
-            told = f"Line {number} of {path} is cut off and left out: what wrote it was ended half-way."
+            told = f"Line {number} of {terminal.path(path)} is cut off and left out: what wrote it was ended half-way."
             warnings.warn(told, Warned, stacklevel=2)
 
 
@@ -278,10 +272,10 @@ def _is_half(text: bytes) -> bool:
 def _broken(path: Path, number: int, text: bytes) -> BadParams:
     if text.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
         return BadParams(
-            f"Line {number} of {path} is a mark of a merge conflict.",
+            f"Line {number} of {terminal.path(path)} is a mark of a merge conflict.",
             "Delete git's marks; lines of both sides may stay.",
         )
-    return BadParams(f"Line {number} of {path} is no recorded answer.", _RESTORE)
+    return BadParams(f"Line {number} of {terminal.path(path)} is no recorded answer.", _RESTORE)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -295,7 +289,7 @@ def _write(path: Path, data: bytes) -> None:
                 data = b"\n" + data
             except _NO_LINE:
                 if not _is_half(last):
-                    raise BadParams(f"The end of {path} is no recorded answer.", _RESTORE) from None
+                    raise BadParams(f"The end of {terminal.path(path)} is no recorded answer.", _RESTORE) from None
                 size -= len(last)
                 os.ftruncate(handle, size)
         written = 0

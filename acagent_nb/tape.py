@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from . import terminal
 from .errors import (
     BadName,
     BadParams,
@@ -33,6 +34,7 @@ from .errors import (
     ModelMissing,
     NotRecorded,
     OutOfMemory,
+    Refused,
     ServerError,
 )
 from .facts import Facts
@@ -83,7 +85,7 @@ class Answers:
 
     def __str__(self) -> str:
         """What is going on, in a sentence."""
-        kept, replayed, file = self._counts["kept"], self._counts["replayed"], _shown(self.file)
+        kept, replayed, file = self._counts["kept"], self._counts["replayed"], terminal.path(self.file)
         if self.mode == "record":
             return f"Answers are recorded in {file}: {kept:,} so far."
         if self.mode == "replay":
@@ -198,7 +200,8 @@ class Answers:
     def _streamed(self, line: Line) -> Flow[Any]:
         """A kept answer, at the pace that is set."""
         _note_use(line)
-        self._counts["replayed"] += 1
+        with self._lock:
+            self._counts["replayed"] += 1
         began, due, first = time.monotonic(), 0.0, None
         for pause, event in unpack(line.events):
             due += pause
@@ -252,11 +255,12 @@ class Answers:
             now,
         )
         self._recording.keep(line)
-        self._counts["kept"] += 1
+        with self._lock:
+            self._counts["kept"] += 1
 
     def _missing(self, question: Question, n: int) -> NotRecorded:
         """What is not there, and what comes nearest; no prompt and no answer is told."""
-        file = _shown(self.file)
+        file = terminal.path(self.file)
         what = f"{question.kind} with {question.model}" if question.model else question.kind
         times = self._recording.times(question)
         told = f"{file} has no answer for this {what}"
@@ -272,7 +276,7 @@ class Answers:
 
 def _usable(mode: str, file: Path) -> None:
     """Refuse a file that can't be read or written, before anything is asked."""
-    shown = _shown(file)
+    shown = terminal.path(file)
     try:
         if mode != "replay":
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -285,11 +289,6 @@ def _usable(mode: str, file: Path) -> None:
     except OSError as error:
         doing = "read" if mode == "replay" else "written"
         raise BadParams(f"{shown} can't be {doing}: {error.strerror}.", "Name another file.") from None
-
-
-def _shown(file: Path) -> str:
-    """A path as short as it can be written: a notebook that is saved need not tell where it lies."""
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
 def _paced(pace: Any) -> float:
@@ -327,7 +326,7 @@ def _timed(flow: Flow[T], heard: list[tuple[float, Any]]) -> Flow[T]:
 def _is_an_answer(error: LLMError) -> bool:
     """Whether an error is what the server says to the question, and not that it could not be asked just now."""
     if isinstance(error, ServerError):
-        return 400 <= error.status < 500 and not isinstance(error, (Busy, OutOfMemory, DiskFull))
+        return 400 <= error.status < 500 and not isinstance(error, (Busy, Refused, OutOfMemory, DiskFull))
     return isinstance(error, (ContextTooLong, ModelMissing, BadName))
 
 
@@ -353,8 +352,12 @@ def _changed(
 def _note_use(line: Line) -> None:
     """Tell which lines are in use, where somebody wants to know."""
     if path := os.environ.get(USED):
-        with open(path, "a", encoding="ascii") as used:
-            used.write(f"{line.key} {line.n}\n")
+        try:
+            with open(path, "a", encoding="ascii") as used:
+                used.write(f"{line.key} {line.n}\n")
+        except OSError as error:
+            told = f"{USED} names a file that can't be written: {error.strerror}."
+            raise BadParams(told, "Name another file, or unset it.") from None
 
 
 def _th(n: int) -> str:

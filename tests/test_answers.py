@@ -36,6 +36,7 @@ from acagent_nb import (
     ModelMissing,
     NotRecorded,
     Options,
+    Refused,
     Reply,
     ServerDown,
     Text,
@@ -342,6 +343,7 @@ def test_a_question_that_is_answered_by_an_error_alone(do: Do, file: Path, serve
         (TimedOut, said("half", done=False, stall=5.0), {"timeout": 0.3}),
         (ServerDown, said("half", done=False, breaks=True), {}),
         (LLMError, Answer(('{"error":"model requires more system memory"}',), 500, "application/json"), {}),
+        (Refused, Answer(('{"error":"unauthorized"}',), 401, "application/json"), {}),
         (Busy, Answer(('{"error":"busy"}',), 503, "application/json", headers=(("Retry-After", "60"),)), {}),
     ],
 )
@@ -559,6 +561,14 @@ def test_the_environment_says_it_too(do: Do, file: Path, monkeypatch: pytest.Mon
     answers.off()
     with pytest.raises(ServerDown):
         do(NOBODY, "chat", "local_m", "Hi")
+
+
+def test_a_list_of_uses_that_cant_be_written(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with replaying(chat=said("Hello")) as there, acagent_nb.record(file), Client(there.url) as client:
+        client.chat("local_m", "Hi")
+    monkeypatch.setenv(tape.USED, str(tmp_path))
+    with acagent_nb.replay(file), Client(NOBODY) as client, pytest.raises(BadParams, match=tape.USED):
+        client.chat("local_m", "Hi")
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from msgspec.structs import replace
 
 from acagent_nb.cli import main
 from acagent_nb.errors import ModelMissing
+from acagent_nb.keyed import Question, asked
 from acagent_nb.messages import Done, Message, Note, Request, Stats, Text, Thinking, ToolCall
 from acagent_nb.models import Version
 from acagent_nb.options import Options
 from acagent_nb.packing import pack
 from acagent_nb.pruning import prune
-from acagent_nb.recordings import Line, Question, append, asked, encoded, numbered, read
+from acagent_nb.recordings import Line, append, encoded, numbered, read
 from acagent_nb.reviewing import answer, marked
+from tests.tutorials import QUICK, on_path
 
 from .test_commands import on_terminal
 from .test_recordings import begin, writer
@@ -241,7 +243,10 @@ assert client.chat("local_tiny", "How?").text == "It is."
 """
 
 
-def test_prune_drops_what_no_notebook_asks_for(capfd: pytest.CaptureFixture[str]) -> None:
+def test_prune_drops_what_no_notebook_asks_for(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", on_path(QUICK))
     why, how = chat("Why?", "Because.", options={"seed": 1}), chat("How?", "It is.")
     path = file("a.jsonl", why, chat("Else?"), how, chat("How?", n=2))
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)]), "one.ipynb")

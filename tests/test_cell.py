@@ -234,6 +234,16 @@ def test_a_list_of_objects_is_a_table(shell: InteractiveShell, monkeypatch: pyte
         assert len(shell.user_ns["people"]) == 0
 
 
+def test_the_models_name_may_be_a_value_of_the_notebook(tiny: InteractiveShell) -> None:
+    tiny.user_ns["chosen"] = "local_tiny:skills"
+    assert ask(tiny, "{{chosen}} --temperature 0 --no-think", "What is 2 + 2?").model == "tiny:skills"
+    replies = ask(tiny, "local_tiny,{{chosen}} --temperature 0 --no-think", "What is 2 + 2?")
+    assert [reply.model for reply in replies] == ["tiny", "tiny:skills"]
+    for wrong in ("{chosen}", "$chosen"):
+        with pytest.raises(BadName, match="not a model's name"):
+            ask(tiny, wrong, "A prompt that no cloud shall see.")
+
+
 def test_without_pandas_tables_are_lists(tiny: InteractiveShell, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.run_cell(SHAPES)
     monkeypatch.setitem(sys.modules, "pandas", None)  # which is how Python notes that it is not there

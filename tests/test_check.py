@@ -11,7 +11,7 @@ import pytest
 from acagent_nb.cli import main
 from acagent_nb.errors import BadOption
 from acagent_nb.runnable.paths import notebooks
-from tests.tutorials import NOWHERE, SKY, TOKEN, edit, execute, replace, write
+from tests.tutorials import NOWHERE, QUICK, SKY, TOKEN, edit, execute, on_path, replace, write
 
 REPLAY = "replay:answers/{notebook}.jsonl"
 
@@ -23,6 +23,7 @@ def folder(tmp_path: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("OLLAMA_HOST", NOWHERE)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")  # which takes a second to load
+    monkeypatch.setenv("PYTHONPATH", on_path(QUICK))
     monkeypatch.delenv("ACAGENT_NB_ANSWERS", raising=False)
     return tmp_path / "project"
 

@@ -19,6 +19,7 @@ from acagent_nb.runnable.answer_files import answers
 from acagent_nb.runnable.preparing import prepare
 from tests.replay import Answer, replaying
 from tests.serving import serving
+from tests.tutorials import QUICK, on_path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # papermill's own imports
@@ -45,7 +46,9 @@ def notebook(*cells: str) -> Any:
 def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run papermill as its users do."""
     words = (sys.executable, "-m", "papermill", "--engine", "acagent", *words)
-    return subprocess.run(words, env=os.environ | variables, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        words, env=os.environ | {"PYTHONPATH": on_path(QUICK)} | variables, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_papermills_own_command_with_our_engine(tmp_path: Path, server: str) -> None:

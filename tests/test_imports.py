@@ -12,7 +12,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "acagent_nb"
 FLOORS = (  # from the ground up; rooms of one floor may not use each other
     ("errors",),
-    ("prose", "words"),
+    ("prose", "words", "terminal", "whole"),
     ("row",),
     ("rows",),
     ("liveness",),
@@ -36,7 +36,7 @@ FLOORS = (  # from the ground up; rooms of one floor may not use each other
     ("sse",),
     ("ollama", "cloud"),
     ("rounds", "embedding"),
-    ("hosts", "pieces", "loops", "framing", "terminal"),
+    ("hosts", "pieces", "loops", "framing"),
     ("asking", "disk", "tables"),
     ("making",),
     ("inquiries", "tape"),

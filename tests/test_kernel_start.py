@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tutorials import execute, pytest_in, write
+from tests.tutorials import QUICK, execute, pytest_in, write
 
 # What Python runs first in each process: a kernel ends before it answers, until there are so many marks in the folder.
 _DYING = """
@@ -28,7 +28,7 @@ def dying(folder: Path, deaths: int) -> dict[str, str]:
     """The environment in which so many kernels die."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_DYING.format(deaths=deaths))
-    path = os.pathsep.join([str(folder), str(Path(__file__).parent.parent)])
+    path = os.pathsep.join([str(folder), QUICK, str(Path(__file__).parent.parent)])
     return {"PYTHONPATH": path, "ACAGENT_NB_ANSWERS": "", "OLLAMA_HOST": "http://127.0.0.1:9"}
 
 

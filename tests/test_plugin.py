@@ -104,12 +104,15 @@ def test_a_changed_answer_is_shown_as_a_difference(told: dict[str, str]) -> None
 
 
 def test_an_answer_that_was_not_recorded_is_told_in_the_recording_s_words(told: dict[str, str]) -> None:
-    where, line, what, remedy = told["unrecorded.ipynb Cell 1"].splitlines()
+    where, line, what, remedy, ours = told["unrecorded.ipynb Cell 1"].splitlines()
     assert where == "unrecorded.ipynb, cell [2]: with Client() as client:"
     assert line == 'line 2: print(client.chat("local_tiny", question, temperature=0).text)'
     assert what.startswith("NotRecorded: ")
     assert "has no answer for this chat with local_tiny" in what
     assert remedy.startswith("Record what is missing: ACAGENT_NB_ANSWERS=auto:")
+    file = "answers/unrecorded.jsonl"
+    assert ours.startswith("In this check: acagent-nb check unrecorded.ipynb --update --answers auto:")
+    assert ours.endswith(file)
 
 
 def test_a_notebook_that_was_never_recorded_fails_once_and_says_how_to_record_it(told: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from acagent_nb import cli
 from acagent_nb.runnable.run import _value
 from tests.test_demo import environment, left
+from tests.tutorials import QUICK, on_path
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:papermill"),
@@ -37,6 +38,7 @@ def run(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OLLAMA_HOST", server)
     monkeypatch.delenv("ACAGENT_NB_ANSWERS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", on_path(QUICK))
 
     def once(*words: str) -> tuple[int, str, str]:
         try:
@@ -188,7 +190,7 @@ def test_an_interrupt_keeps_what_was_executed(tmp_path: Path, server: str, jobs:
     process = subprocess.Popen(
         [sys.executable, "-m", "acagent_nb", "run", "1.ipynb", "2.ipynb", "--jobs", jobs, "-o", "out"],
         cwd=tmp_path,
-        env=environment(tmp_path, OLLAMA_HOST=server),
+        env=environment(tmp_path, OLLAMA_HOST=server, PYTHONPATH=on_path(QUICK)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -253,3 +255,13 @@ def test_arguments_that_can_not_be_meant(run: Run, words: tuple[str, ...], messa
 def test_a_parameter_is_of_the_kind_that_it_looks_like(text: str, value: object) -> None:
     assert _value(text) == value
     assert type(_value(text)) is type(value)
+
+
+def test_what_can_not_be_written_is_told(run: Run, tmp_path: Path) -> None:
+    write("one.ipynb", "1 + 1")
+    (tmp_path / "file").touch()
+    (tmp_path / "page.html").mkdir()
+    status, said, _ = run("one.ipynb", "-o", "out.ipynb", "--html", "page.html")
+    assert status == 1
+    assert "page.html can't be written: Is a directory.\n  Name another place for it." in said
+    assert texts(read("out.ipynb")) == "2", "what was executed is kept"

@@ -12,6 +12,7 @@ import pytest
 from tests import lab
 from tests.lab import CHROMIUM
 from tests.refresh import NOTEBOOKS
+from tests.tutorials import QUICK
 
 ROOT = Path(__file__).parent.parent
 # What Python runs first, in the command and in each kernel: it then takes these packages for not installed.
@@ -24,7 +25,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("bare")
     (folder / "sitecustomize.py").write_text(_BARE)
     nothing = {name: str(folder / name.lower()) for name in ("XDG_STATE_HOME", "XDG_DATA_HOME")}
-    nothing |= {"OLLAMA_HOST": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    nothing |= {"OLLAMA_HOST": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join([str(folder), QUICK, str(ROOT)])}
     kept = {name: value for name, value in os.environ.items() if name not in ("OPENAI_API_KEY", "ACAGENT_NB_ANSWERS")}
     return kept | nothing
 

@@ -17,6 +17,7 @@ from acagent_nb.runnable.executed import without_circumstances
 from acagent_nb.runnable.kernel import kernel_manager
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+QUICK = str(Path(__file__).with_name("quick"))  # on PYTHONPATH: without what takes long to load
 SKY = ("%load_ext acagent_nb", "%%llm local_tiny\nWhy is the sky blue?", "_llm.text")
 TOKEN = (
     'from acagent_nb import Client\n\nquestion = "What is a token?"',
@@ -67,5 +68,14 @@ def pytest_in(folder: Path, *flags: str, **environment: str) -> subprocess.Compl
     command = [sys.executable, "-m", "pytest", "-q", *quick, *flags]
     known = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "ACAGENT_NB_"))}
     return subprocess.run(
-        command, cwd=folder, env={**known, "OLLAMA_HOST": NOWHERE, **environment}, capture_output=True, text=True
+        command,
+        cwd=folder,
+        env={**known, "OLLAMA_HOST": NOWHERE, "PYTHONPATH": on_path(QUICK), **environment},
+        capture_output=True,
+        text=True,
     )
+
+
+def on_path(folder: str) -> str:
+    """PYTHONPATH with this folder first."""
+    return os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeGuard
 
 from .. import meant, names
-from ..errors import BadName, LLMError
+from ..errors import LLMError
 from ..params import Params
 from ..parsing import one_line, parse
 from .executed import INJECTED, tagged
@@ -66,7 +66,7 @@ def models(notebook: Any, params: Params) -> Named:
             found.without = replaced if tagged(cell, "parameters") else set()
             found.visit(tree)
     found.ask()
-    made = {names.parse(each).key for each in found.made() if _is_name(each)}
+    made = {names.parse(each).key for each in found.made() if names.is_name(each)}
     local: dict[str, bool] = {}
     for name, certain in found.local:
         if names.parse(name).key not in made:
@@ -235,11 +235,3 @@ def _is_client(node: ast.expr) -> TypeGuard[ast.Call]:
     if not isinstance(node, ast.Call):
         return False
     return getattr(node.func, "attr", getattr(node.func, "id", "")) in ("Client", "AsyncClient")
-
-
-def _is_name(text: str) -> bool:
-    try:
-        names.parse(text)
-    except BadName:
-        return False
-    return True

@@ -73,7 +73,7 @@ def _run(given: argparse.Namespace) -> int:
             only=given.only,
         )
     except BadOption as error:
-        print(*error.message.splitlines(), *([error.hint] if error.hint else []), sep="\n", file=sys.stderr)
+        print(error, file=sys.stderr)
         return UNCHECKED
 
 

@@ -118,6 +118,8 @@ def of_run(error: Exception, notebook: Any, timeout: float | None) -> tuple[str,
         ]
     if isinstance(error, DeadKernelError):
         return "the kernel died", ["Its kernel died.", "It may have run out of memory."]
+    if isinstance(error, OSError) and error.filename:
+        return "not run: no such place", [f"{error.filename} can't be used: {error.strerror}.", "Name another place."]
     words = " ".join(str(error).split())[:_LONGEST]
     return f"not run: {type(error).__name__}", [f"{type(error).__name__}: {words}"]
 

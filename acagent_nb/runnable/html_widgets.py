@@ -14,8 +14,8 @@ from html import unescape
 from typing import Any
 
 from ..tables import Table
+from .executed import WIDGET
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _STATE = "application/vnd.jupyter.widget-state+json"
 _REFERENCE = "IPY_MODEL_"
 _RECORD = "acagent-nb-record"  # the class of the page that our own panels leave
@@ -34,12 +34,12 @@ def without_widgets(notebook: Any) -> None:
 def _still(output: Any, beside: list[Any], states: dict[str, Any]) -> Iterator[Any]:
     """The outputs that take the place of one."""
     data = output.get("data", {})
-    if _VIEW not in data:
+    if WIDGET not in data:
         yield output
         return
     if any(_RECORD in each.get("data", {}).get("text/html", "") for each in beside):
         return
-    view = data.pop(_VIEW)
+    view = data.pop(WIDGET)
     if any(kind in data for kind in _SHOWN):
         yield output
         return

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from . import executed, failures
+from . import executed, failures, paths
 from .kernel import OURS
 
 _MAY_FAIL = "raises-exception"
@@ -121,12 +121,16 @@ def run(job: Job, tell: Tell) -> Ran:
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind, which complains
         problem, stopped = "interrupted", True
-    except Exception as error:
+    except Exception as error:  # whatever ends it, the other notebooks go on
         if not (kept and _failed_on_purpose(kept[0])):
             problem, told = failures.of_run(error, kept[0] if kept else None, job.timeout)
     notebook = kept[0] if kept else None
     if notebook is not None:
-        _write(job, notebook)
+        try:
+            _write(job, notebook)
+        except OSError as error:
+            problem = problem or "not written"
+            told = [*told, f"{error.filename} can't be written: {error.strerror}.", "Name another place for it."]
     sums = executed.totals(notebook) if notebook is not None else {}
     counts = {name: sums.get(name, 0) for name in ("answers", "replayed", "tokens_in", "tokens_out")}
     cells = sum(cell.get("execution_count") is not None for cell in notebook.cells) if notebook is not None else 0
@@ -186,9 +190,7 @@ def _quiet_papermill() -> Iterator[None]:
 def _write(job: Job, notebook: Any) -> None:
     """The executed notebook as it is now, and the page."""
     if job.out is not None:
-        import nbformat
-
-        nbformat.write(notebook, job.out)  # type: ignore[no-untyped-call]  # nbformat has no types here
+        paths.write(notebook, Path(job.out))
     if job.page is not None:
         from .html_index import title
         from .html_page import html_page

@@ -13,14 +13,12 @@ from traitlets import default
 T = TypeVar("T")
 
 OURS = "python3"  # the name under which notebooks ask for it
-
-
 _STARTS = 3
 _DIED = "died before replying"  # jupyter_client's words
 
 
 def started(start: Callable[[], T]) -> T:
-    """Start a kernel, and once more if it could not: its ports are chosen before it has them, and may be taken then."""
+    """Start a kernel, and again if it died: its ports are chosen before it has them, and may be taken by then."""
     for _ in range(_STARTS - 1):
         try:
             return start()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import whole
 from ..errors import BadOption
 from .answer_files import named
 
@@ -62,6 +63,14 @@ def read(path: Path) -> Any:
         raise BadOption(
             f"{path} is called a notebook, but its content is none.", "Open it in Jupyter, or take it from a backup."
         ) from None
+
+
+def write(notebook: Any, path: Path) -> None:
+    """Keep a notebook in a file; a run that ends half-way must not cost its author the old one."""
+    import nbformat
+
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]  # nbformat has no types here
+    whole.write(path, f"{text.rstrip()}\n".encode())
 
 
 def asks_models(notebook: Any) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def prepare(notebook: Any, answers: str, tell: Tell, folder: Path | None = None,
 def _pull_missing(wanted: dict[str, bool], tell: Tell, url: str | None) -> None:
     host = hosts.Host(url, "") if url else hosts.find()
     with Client(host.url) as client:
-        there = {names.parse(model.name).key for model in client.models() if _is_name(model.name)}
+        there = {names.parse(model.name).key for model in client.models() if names.is_name(model.name)}
         if host.how:
             tell(f"The models answer at {hosts.without_secrets(host.url)} ({host.how}).")
         for name, certain in wanted.items():
@@ -91,9 +90,3 @@ def _pull(client: Client, name: str, tell: Tell) -> None:
             if progress.last is not None:
                 progress.end()
     tell(f"Pulled {names.LOCAL}{name} in {progress.seconds:.1f} s.")
-
-
-def _is_name(text: str) -> bool:
-    with suppress(BadName):
-        return bool(names.parse(text))
-    return False

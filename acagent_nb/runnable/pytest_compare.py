@@ -14,6 +14,7 @@ the rest of the notebook is run before the verdict.
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Generator, Iterator
@@ -32,12 +33,15 @@ from nbval.plugin import (  # type: ignore[import-untyped, unused-ignore]  # nbv
     coalesce_streams,
 )
 
+from ..errors import NotRecorded
 from . import failures
+from .answer_files import VARIABLE
 from .kernel import started
 from .outputs import Folded, Output
 from .pytest_answers import Supply, shown
 from .sanitised import sanitised
 
+_UNRUN = "never run"
 _LOOK = 1.0  # seconds between two looks at whether a silent kernel lives
 
 
@@ -97,6 +101,9 @@ class Judging:
             cells = failures.count(len({each.nodeid for each in reports}), "cell")
             how = "errors only, and tagged outputs" if config.getoption("nbval_lax") else "outputs compared"
             terminalreporter.write_line(f"{notebooks}, {cells}, {how}, {self._supply.words}.")
+            if unrun := sum((_UNRUN, True) in each.user_properties for each in reports):
+                one = f"{failures.count(unrun, 'cell')} had never been run, and so compared with nothing."
+                terminalreporter.write_line(f"{one} To keep outputs: acagent-nb check NOTEBOOK --update")
 
 
 class Notebook(IPyNbFile):  # type: ignore[misc]  # nbval has no types
@@ -105,7 +112,7 @@ class Notebook(IPyNbFile):  # type: ignore[misc]  # nbval has no types
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.page = Folded()
-        self.raised = ""  # the name of the cell that first failed to run
+        self.raised: Cell | None = None  # the first cell that failed to run
 
     def collect(self) -> Iterator[Cell]:
         """The code cells."""
@@ -160,6 +167,8 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         """Run it, unless it had to run before its turn, and compare."""
         if not self._ran:
             self._run()
+        if self.options["check"] and self.cell.execution_count is None:
+            self.user_properties.append((_UNRUN, True))
         if self._problem is not None:
             raise self._problem
         if self._compared and not self._same():
@@ -177,7 +186,7 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
             super().runtest()
         except (NbCellError, RuntimeError, KernelDied) as error:
             self._problem = error
-            self.parent.raised = self.parent.raised or self.title
+            self.parent.raised = self.parent.raised or self
         self.test_outputs = self._shown(self.fresh)  # where nbval's own reporters look for them
 
     def _run_the_others(self) -> None:
@@ -223,8 +232,8 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         where = f"{shown(self.path, self.config)}, {self.title}"
         error = excinfo.value
         words = str(error) if isinstance(error, Differs) else self._failed(error)
-        if self.parent.raised not in ("", self.title):
-            words += f"\nThis may follow from {self.parent.raised}"
+        if (raised := self.parent.raised) and raised.cell_num < self.cell_num:
+            words += f"\nThis may follow from {raised.title}"
         elif isinstance(error, Differs):
             words += f"\n{self._keep()}"
         return f"{where}\n{words}"
@@ -234,12 +243,20 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         if isinstance(error, KernelDied):
             return "The kernel died while this cell ran; most often it needed more memory than there is."
         if isinstance(error, NbCellError) and raised and error.inner_traceback:
-            return failures.failure(raised[-1], self.cell.source)
+            return failures.failure(raised[-1], self.cell.source) + self._record(raised[-1])
         if isinstance(error, NbCellError) and "Unrun" in str(error):
             return f"The notebook holds outputs of this cell, but says that it was never run.\n{self._keep()}"
         if isinstance(error, RuntimeError) and "dead" in str(error):
             return "The kernel has ended before this cell."
         return str(error) or type(error).__name__
+
+    def _record(self, raised: Output) -> str:
+        """What to do about an answer that is missing: the kernel, whose own hint stands above, knows nothing of us."""
+        mode, _, file = os.environ.get(VARIABLE, "").partition(":")
+        if raised["ename"] != NotRecorded.__name__ or mode != "replay":
+            return ""
+        words = ["acagent-nb", "check", shown(self.path, self.config), "--update", "--answers"]
+        return f"\nIn this check: {shlex.join([*words, f'auto:{os.path.relpath(file)}'])}"
 
     def _keep(self) -> str:
         """What to do if the new outputs are right."""

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from ..origins import KEY
-from . import answer_files, failures
+from . import answer_files, failures, paths
 from .executed import tidy, without_circumstances
 from .kernel import OURS, kernel_manager, started
 from .pytest_answers import Supply, shown
@@ -97,7 +97,7 @@ class Run(pytest.Item):
         if changed:
             if KEY in stored.metadata:
                 tidy(stored)  # what it says of all its answers
-            nbformat.write(stored, self.path)  # type: ignore[no-untyped-call]  # nbformat has no types
+            paths.write(stored, self.path)
         self.user_properties.append((_CHANGED, changed))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:

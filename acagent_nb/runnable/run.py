@@ -78,7 +78,7 @@ def _run(given: argparse.Namespace) -> int:
     try:
         jobs = _jobs(given)
     except LLMError as error:
-        print(*error.message.splitlines(), *([error.hint] if error.hint else []), sep="\n", file=sys.stderr)
+        print(error, file=sys.stderr)
         return _BAD
     if missing := [module for module in _NEEDED if find_spec(module) is None]:
         raise MissingExtra(f"To run notebooks takes {' and '.join(missing)}.", paths.INSTALL)
