@@ -1,6 +1,6 @@
 """`record:FILE`, `replay:FILE` or `auto:FILE`: the file of answers that one notebook's kernel uses.
 
-    replay:answers/{notebook}.jsonl ─► replay:/work/answers/02_options.jsonl
+    replay:answers/{notebook}.jsonl ─► replay:/home/anna/answers/02_options.jsonl
 
 The kernel may have another working folder than the command, so the path is made whole here.
 """
