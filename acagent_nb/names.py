@@ -139,9 +139,7 @@ def cloud(text: str) -> str:
             f"Did you mean {near}?" if _good(near) else "The name comes first, then the prompt.",
         )
     if set(text) & set("{}$"):  # a value was meant, and no cloud should get a prompt in its place
-        raise BadName(
-            f"{_shown(text)} is not a model's name.", "In %%llm, {{name}} stands for a variable's value."
-        )
+        raise BadName(f"{_shown(text)} is not a model's name.", "In %%llm, {{name}} stands for a variable's value.")
     return text
 
 
