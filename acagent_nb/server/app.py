@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +22,7 @@ from .guard import Guard
 from .hear import Piece
 from .manifest import Model
 from .models import Models, found
-from .reply import JSON, LINES, Route, Stream, reply
+from .reply import JSON, LINES, MORE, Route, Stream, reply
 from .store import Store
 from .tell import Chat, Generate, Metrics
 from .upload import Upload
@@ -123,7 +124,7 @@ class Api:
         turns.check_think(asked.get("think"))
         if not asked.get("model"):
             raise ServerError("model is required", status=400)
-        return await self._answered(asked, Chat(asked["model"]))
+        return await self._answered(asked, Chat(asked["model"]), request.scope[MORE])
 
     async def generate(self, request: Request) -> Response | Stream:
         """What follows a prompt."""
@@ -132,16 +133,18 @@ class Api:
         turns.check_think(asked.get("think"))
         if not asked.setdefault("model", ""):
             raise ServerError("model '' not found", status=404)
-        return await self._answered(asked, Generate(asked["model"]))
+        return await self._answered(asked, Generate(asked["model"]), request.scope[MORE])
 
-    async def _answered(self, asked: dict[str, Any], shape: Chat | Generate) -> Response | Stream:
+    async def _answered(
+        self, asked: dict[str, Any], shape: Chat | Generate, more: Callable[[bytes], object]
+    ) -> Response | Stream:
         """What the two ways to ask have in common: load, unload, or an answer."""
         model = found(self.store, asked["model"])
         if ask.empty(asked):
             reason = await self._load_only(model, asked)
             return reply(shape.last(Piece(), reason, Metrics()))
         question = ask.chat(model, asked) if isinstance(shape, Chat) else ask.generate(model, asked)
-        lines = talk.answer(self.engine, question, shape)
+        lines = talk.answer(self.engine, question, shape, more)
         return Stream(lines, LINES if question.stream else JSON)
 
     async def _load_only(self, model: Model, asked: dict[str, Any]) -> str:

@@ -1,20 +1,22 @@
-"""uvicorn's HTTP with three things that it lacks: a limit, heads that go out with their bodies, and word of a leaving.
+"""uvicorn's HTTP with what it lacks: a limit, heads that go out with their bodies, word of a leaving, a short way out.
 
 No client may send for ever without completing anything: a single endless header fills the memory, and
 the time to put its pieces together grows with the square of its length; 64 MB keep the server busy for
 most of a minute. A head on its own costs a system call, and wakes the client for nothing. And to hear of
-a client's leaving by ASGI's messages takes a second task for each request.
+a client's leaving by ASGI's messages takes a second task for each request, as to send by them takes a
+task's turn for each token.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .reply import LEAVING
+from .reply import LEAVING, MORE
 
 _LARGEST = 1 << 20  # bytes of a request's line and headers, as in Go
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -42,7 +44,8 @@ class Http(HttpToolsProtocol):
         """The head is whole."""
         self._unread = 0
         super().on_headers_complete()
-        cast(dict[str, Any], self.scope)[LEAVING] = self._leaving
+        scope = cast(dict[str, Any], self.scope)
+        scope[LEAVING], scope[MORE] = self._leaving, partial(_more, self.cycle)
         if self.scope["method"] != "HEAD" and not self.expect_100_continue:  # else there may be a head and no body
             self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport))
 
@@ -63,6 +66,12 @@ class Http(HttpToolsProtocol):
         super().connection_lost(exc)
         for told in tuple(self._leaving):
             told()
+
+
+def _more(cycle: RequestResponseCycle, body: bytes) -> None:
+    """Send a piece of a body without a told length, whose head has gone out; a slow reader's waits in the transport."""
+    if not cycle.disconnected:
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
 
 class _Joined:

@@ -1,12 +1,15 @@
 """HTTP to a child process, with little work for each chunk: one connection a request, closed to cancel it.
 
 httpx and h11 take longer for a chunk than a small model for a token; here llhttp (httptools) parses,
-and whoever reads gets all the bytes that have come since it last read, in one piece.
+and whoever reads gets all the bytes that have come since it last read, in one piece, or has them
+handed on the moment they come.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import httptools
@@ -49,6 +52,8 @@ class Line(asyncio.Protocol):
         self._whole = self._lost = False
         self._started = False
         self._waiting: asyncio.Future[None] | None = None
+        self._into: Callable[[bytes], bool] | None = None
+        self._fault: Exception | None = None
         self._transport: asyncio.Transport | None = None
 
     async def read(self) -> bytes:
@@ -59,9 +64,27 @@ class Line(asyncio.Protocol):
             if self._lost:
                 raise Broken("unexpected EOF")
             await self._news()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        return data
+        return self._taken()
+
+    async def pour(self, into: Callable[[bytes], bool]) -> None:
+        """Hand on what comes the moment it comes, without a task's turn, until the end or until `into` has enough.
+
+        Parameters
+        ----------
+        into
+            Takes bytes, and says whether it wants more. What it raises is raised here.
+        """
+        self._into = into
+        try:
+            self._hand_on()
+            while self._into is not None and not self._whole:
+                if self._lost:
+                    raise Broken("unexpected EOF")
+                await self._news()
+        finally:
+            self._into = None
+        if self._fault is not None:
+            raise self._fault
 
     async def rest(self) -> bytes:
         """The remaining answer in one piece."""
@@ -86,6 +109,24 @@ class Line(asyncio.Protocol):
         self._waiting = asyncio.get_running_loop().create_future()
         await self._waiting
 
+    def _taken(self) -> bytes:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+    def _hand_on(self) -> None:
+        """Pour what has come, or tell the reader of it."""
+        if self._into is not None and self._pieces:
+            try:
+                if self._into(self._taken()):
+                    if not (self._whole or self._lost):
+                        return
+                else:
+                    self._into = None
+            except Exception as fault:  # the reader's to raise, not the event loop's
+                self._fault, self._into = fault, None
+        self._wake()
+
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
@@ -103,7 +144,7 @@ class Line(asyncio.Protocol):
         except httptools.HttpParserError:
             self._lost = True
             self.close()
-        self._wake()
+        self._hand_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whomever."""
@@ -143,20 +184,17 @@ async def ask(address: Address, path: str, body: bytes) -> Line:
         It was closed before the answer began.
     """
     loop = asyncio.get_running_loop()
-    try:
-        if address.path:
-            transport, line = await loop.create_unix_connection(Line, address.path)
-        else:
-            transport, line = await loop.create_connection(Line, "127.0.0.1", address.port)
-    except OSError as error:
-        raise Unreachable(str(error)) from error
     key = f"Authorization: Bearer {address.key}\r\n" if address.key else ""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{key}"
         f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    transport.write(head.encode() + body)
+    data = head.encode() + body
     asked = loop.time()
+    try:
+        line = await (_by_socket(address.path, data) if address.path else _by_port(address.port, data))
+    except OSError as error:
+        raise Unreachable(str(error)) from error
     try:
         await line.begun()
     except Broken as error:
@@ -166,4 +204,31 @@ async def ask(address: Address, path: str, body: bytes) -> Line:
     except BaseException:  # a cancelled wait must free the slot too
         line.close()
         raise
+    return line
+
+
+async def _by_socket(path: str, data: bytes) -> Line:
+    """Connect and send at once: of many requests that come together, the first is at work while the next is read."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                break
+            except BlockingIOError:  # hundreds wait there already: it has not had the time to let them in
+                await asyncio.sleep(0.01)
+        sent = sock.send(data)
+        transport, line = await asyncio.get_running_loop().create_unix_connection(Line, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    if sent < len(data):
+        transport.write(data[sent:])
+    return line
+
+
+async def _by_port(port: int, data: bytes) -> Line:
+    transport, line = await asyncio.get_running_loop().create_connection(Line, "127.0.0.1", port)
+    transport.write(data)
     return line

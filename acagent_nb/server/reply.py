@@ -19,6 +19,7 @@ from .talk import Last, error_line
 JSON, BARE_JSON = "application/json; charset=utf-8", "application/json"
 LINES = "application/x-ndjson"
 LEAVING = "acagent_nb.leaving"  # in a request's scope: what to call when its connection is lost; see `Http`
+MORE = "acagent_nb.more"  # and: what sends more of its answer's body at once, when the first of it has gone
 _NOTHING_MORE = Last()
 _LARGEST = 256 << 20  # bytes of a request's body: some hundred images; blobs come by another way
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -27,13 +27,22 @@ class Last(bytes):
     """A stream's last piece, known as such, so that the end goes out with it and not after it."""
 
 
-async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncGenerator[bytes, None]:
+async def answer(
+    engine: Engine, asked: Asked, shape: Chat | Generate, more: Callable[[bytes], object]
+) -> AsyncGenerator[bytes, None]:
     """An answer's lines: one line for each piece and a last one, or a single one if it is not streamed.
+
+    Parameters
+    ----------
+    engine, asked, shape
+        Who is asked, for what, and in which form it is told.
+    more
+        Takes the lines between those that are yielded, the moment they are there: see `MORE`.
 
     Yields
     ------
     bytes
-        One or more whole lines: all that were ready together. The last is a `Last`.
+        The first lines, all that were ready together, and a `Last`.
 
     Raises
     ------
@@ -56,7 +65,7 @@ async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncG
                 await child.gone()
                 raise ServerError(DIED) from error
             try:
-                async with aclosing(_told(child, asked, shape, line, began, loaded)) as told:
+                async with aclosing(_told(child, asked, shape, more, line, began, loaded)) as told:
                     async for lines in told:
                         yield lines
             except Broken as error:
@@ -68,18 +77,36 @@ async def answer(engine: Engine, asked: Asked, shape: Chat | Generate) -> AsyncG
 
 
 async def _told(
-    child: Child, asked: Asked, shape: Chat | Generate, line: Line, began: int, loaded: int
+    child: Child,
+    asked: Asked,
+    shape: Chat | Generate,
+    more: Callable[[bytes], object],
+    line: Line,
+    began: int,
+    loaded: int,
 ) -> AsyncGenerator[bytes, None]:
     """The lines of an answer that has begun."""
     told = Answer(asked.prefix, asked.top_logprobs)
     pieces: list[Piece] = []
     generates = isinstance(shape, Generate) and "messages" in asked.body
-    while not told.whole and (data := await line.read()):
+
+    def lines(data: bytes) -> bytes:
         new = told.read(data)
         if not asked.stream or generates:
-            pieces += new
-        if asked.stream and new:
-            yield b"".join([shape.line(piece) for piece in new])
+            pieces.extend(new)
+        return b"".join([shape.line(piece) for piece in new]) if asked.stream else b""
+
+    def sent(data: bytes) -> bool:
+        if said := lines(data):
+            more(said)
+        return not told.whole
+
+    while asked.stream and not told.whole and (data := await line.read()):
+        if first := lines(data):
+            yield first
+            break
+    if not told.whole:
+        await line.pour(sent)
     whole = joined(pieces)
     context = await _context(child, asked, whole) if generates and told.done_reason else None
     if not told.done_reason and asked.stream:
