@@ -6,12 +6,17 @@ its answer in Ollama's words.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from ..errors import ServerError
+from ..options import Value
 from . import settings, show, turns
+from .gguf import Gguf
 from .manifest import ADAPTER, Model
 from .settings import Load
 
@@ -102,10 +107,14 @@ def generate(model: Model, request: dict[str, Any]) -> Asked:
     return asked
 
 
-def loading(model: Model, options: dict[str, Any], *, shift: bool = True) -> tuple[dict[str, Any], Load]:
+def loading(model: Model, options: dict[str, Any], *, shift: bool = True) -> tuple[Mapping[str, Value], Load]:
     """All options of a request, and what a child must be started with for them."""
-    values = settings.layered(model.parameters, options)
-    header = model.header
+    return _loading(model, model.header, json.dumps(options), shift)
+
+
+@lru_cache(maxsize=128)  # most requests of a notebook have the same options
+def _loading(model: Model, header: Gguf, options: str, shift: bool) -> tuple[Mapping[str, Value], Load]:
+    values = settings.layered(model.parameters, json.loads(options))
     trained = header.of("context_length", 0)
     if not trained:  # the engine would load it, and die at the first question
         raise ServerError("unable to load model: its file does not say for how long a context it was trained")

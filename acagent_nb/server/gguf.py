@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -58,7 +59,8 @@ class Tensor(NamedTuple):
     shape: list[int]
 
 
-class Gguf(NamedTuple):
+@dataclass(frozen=True, eq=False)  # an unchanged file has one and the same header, by which others remember things
+class Gguf:
     """A model file's header.
 
     Attributes

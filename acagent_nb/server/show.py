@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ServerError
@@ -20,9 +21,13 @@ def template(model: Model) -> str:
 
 def capabilities(model: Model) -> list[str]:
     """What a model can do, by what its file and its template say."""
-    header = model.header
+    return list(_capabilities(model, model.header))
+
+
+@lru_cache(maxsize=128)  # for every request
+def _capabilities(model: Model, header: Gguf) -> tuple[str, ...]:
     if embeds(header):
-        return ["embedding"]
+        return ("embedding",)
     jinja = template(model)
     found = {
         "completion": True,
@@ -31,7 +36,7 @@ def capabilities(model: Model) -> list[str]:
         "vision": model.projector is not None,
         "thinking": "enable_thinking" in jinja or "<think>" in jinja,
     }
-    return [name for name, can in found.items() if can]
+    return tuple(name for name, can in found.items() if can)
 
 
 def embeds(header: Gguf) -> bool:
