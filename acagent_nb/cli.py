@@ -67,7 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     models.add(commands)
     answers_command.add(commands)
     _add_serve(commands)
-    _add_stop(commands)
     return parser
 
 
@@ -86,19 +85,6 @@ def _demo(given: argparse.Namespace) -> None:
     from .runnable.demo import demo
 
     demo(given.out)
-
-
-def _add_stop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser(
-        "stop",
-        help="end the embedded server that the notebooks share",
-        description="End the embedded server that your notebooks share. The next cell that needs it starts it again.",
-    )
-    command.set_defaults(run=_stop)
-
-
-def _stop(given: argparse.Namespace) -> None:
-    print("The embedded server has ended." if hosts.stop() else "Your notebooks share no embedded server right now.")
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

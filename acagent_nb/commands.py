@@ -1,6 +1,6 @@
 """Commands for the models of whatever server is in use, and what is wrong with it.
 
-pull, create, list, show, rm, cp, ps, doctor
+pull, create, list, show, rm, cp, ps, stop, doctor
 
 Models are named as in a notebook, or without the `local_`. What takes time to import waits for its command.
 """
@@ -15,7 +15,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
-from . import builtin, meant, names, terminal
+from . import builtin, hosts, meant, names, terminal
 from .errors import Interrupted, LLMError, ModelMissing, Warned
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add(commands: Commands) -> None:
         ("acagent-nb pull tiny", "acagent-nb pull llama3.2:1b", "acagent-nb pull hf.co/user/model:Q4_K_M"),
         model,
         ("--insecure", {"action": "store_true", "help": "let the server speak plain http with the registry"}),
+        as_json,
     )
     _add(
         commands,
@@ -93,6 +94,7 @@ def add(commands: Commands) -> None:
         ("acagent-nb rm llama3.2:1b", "acagent-nb rm --yes one two"),
         ("models", {"metavar": "NAME", "nargs": "+", "help": "the models' names"}),
         ("--yes", {"action": "store_true", "help": "do not ask"}),
+        as_json,
     )
     _add(
         commands,
@@ -102,6 +104,7 @@ def add(commands: Commands) -> None:
         ("acagent-nb cp tiny my-tiny",),
         ("source", {"metavar": "FROM", "help": "the model's name"}),
         ("destination", {"metavar": "TO", "help": "its second name"}),
+        as_json,
     )
     _add(
         commands,
@@ -109,6 +112,16 @@ def add(commands: Commands) -> None:
         "list the models that are loaded",
         "List the models that are in memory now, and how long they stay there.",
         ("acagent-nb ps", "acagent-nb ps --json"),
+        as_json,
+    )
+    _add(
+        commands,
+        _stop,
+        "unload a model, or end the shared embedded server",
+        "Free the memory that a model takes on the server. Without a name, end the embedded server that your notebooks "
+        "share; the next cell that needs it starts it again.",
+        ("acagent-nb stop llama3.2:1b", "acagent-nb stop"),
+        ("model", {"metavar": "NAME", "nargs": "?", "help": "a loaded model's name"}),
         as_json,
     )
     _add(
@@ -145,7 +158,7 @@ def _add(
 
 def _pull(given: argparse.Namespace) -> None:
     model = meant.named(given.model)
-    progress = terminal.Progress()
+    progress = terminal.Progress(sys.stderr if given.json else None)
     with _client() as client, meant.suggesting(client, given.model, _GET, builtin.listed()):
         try:
             client.pull(model, watch=progress.show, insecure=given.insecure)
@@ -155,8 +168,10 @@ def _pull(given: argparse.Namespace) -> None:
             raise Interrupted(f"Stopped{at}; what has come is kept, and `{again}` resumes it.") from None
         finally:
             progress.end()
+        if given.json:
+            return terminal.print_json(_listed(client, given.model))
     amount = f": {terminal.size(progress.last.total)}" if progress.last and progress.last.total else ""
-    print(f"{given.model} is there{amount} in {progress.seconds:.1f} s")
+    return print(f"{given.model} is there{amount} in {progress.seconds:.1f} s")
 
 
 def _create(given: argparse.Namespace) -> None:
@@ -180,8 +195,7 @@ def _create(given: argparse.Namespace) -> None:
         for each in warned:
             print(each.message, file=sys.stderr)
         if given.json:
-            key = names.parse(meant.named(given.model).removeprefix(names.LOCAL)).key
-            return terminal.print_json(next(each for each in client.models() if names.parse(each.name).key == key))
+            return terminal.print_json(_listed(client, given.model))
     return print(f"{given.model} is made in {progress.seconds:.1f} s")
 
 
@@ -197,6 +211,17 @@ def _parameters(given: list[str]) -> dict[str, Any]:
         read = typed(name.strip(), value.strip())
         found[name.strip()] = [*found.get(name.strip(), []), *read] if isinstance(read, list) else read
     return found
+
+
+def _listed(client: Client, text: str) -> Model:
+    """A model that is there, as the list of all tells of it."""
+    key = _key(text)
+    return next(each for each in client.models() if names.parse(each.name).key == key)
+
+
+def _key(text: str) -> str:
+    """What names for the same model have in common, however they are typed."""
+    return names.parse(meant.named(text).removeprefix(names.LOCAL)).key
 
 
 def _list(given: argparse.Namespace) -> None:
@@ -238,16 +263,17 @@ def _rm(given: argparse.Namespace) -> None:
         doomed: dict[str, Model] = {}
         for text in given.models:  # all are looked for before any is removed
             with meant.suggesting(client, text, _GET):
-                key = names.parse(meant.named(text).removeprefix(names.LOCAL)).key
+                key = _key(text)
                 if key not in there:
                     raise ModelMissing(f"The server does not have the model {text}.")
                 doomed[key] = there[key]
         if not given.yes and not _agreed(list(doomed.values())):
-            return print("Nothing was removed.")
+            return terminal.print_json([]) if given.json else print("Nothing was removed.")
         for each in doomed.values():
             client.delete(names.LOCAL + each.name)
-            print(f"Removed {terminal.printable(each.name)}.")
-    return None
+            if not given.json:
+                print(f"Removed {terminal.printable(each.name)}.")
+    return terminal.print_json(list(doomed.values())) if given.json else None
 
 
 def _agreed(models: list[Model]) -> bool:
@@ -269,7 +295,9 @@ def _cp(given: argparse.Namespace) -> None:
         if any(names.parse(each.name).key == new.key for each in client.models()):
             raise LLMError(f"{new.short} is there already.", f"Remove it first: acagent-nb rm {new.short}")
         client.copy(source, destination)
-    print(f"{given.source} is {new.short} too.")
+        if given.json:
+            return terminal.print_json(_listed(client, destination))
+    return print(f"{given.source} is {new.short} too.")
 
 
 def _ps(given: argparse.Namespace) -> None:
@@ -278,6 +306,19 @@ def _ps(given: argparse.Namespace) -> None:
     if given.json:
         return terminal.print_json(running)
     return print(terminal.loaded(running))
+
+
+def _stop(given: argparse.Namespace) -> None:
+    if given.model is None:
+        ended = hosts.stop()
+        told = "The embedded server has ended." if ended else "Your notebooks share no embedded server right now."
+        return terminal.print_json({"ended": ended}) if given.json else print(told)
+    key = _key(given.model)
+    with _client() as client, meant.suggesting(client, given.model, _GET):
+        loaded = any(names.parse(each.name).key == key for each in client.running())
+        client.unload(meant.named(given.model))
+    told = f"{given.model} is unloaded." if loaded else f"{given.model} was not loaded."
+    return terminal.print_json({"unloaded": loaded}) if given.json else print(told)
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -1,122 +1,22 @@
-"""`acagent-nb pull|list|show|rm|cp|ps|serve --status`, each a process of its own, on a pipe and on a terminal."""
+"""`acagent-nb list|show|rm|cp|ps|stop|serve --status`, each a process of its own, on a pipe and on a terminal."""
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
-import signal
 import socket
-import struct
 import subprocess
-import sys
-import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
-from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from acagent_nb import hosts, terminal
+from acagent_nb import hosts
 
-from .replay import Answer, recorded, recordings, replaying
-
-COMMAND = [sys.executable, "-m", "acagent_nb"]
-TAGS, PULL = recorded("tags_after_copy"), recorded("pull_slow_with_progress")
-
-
-def environment(url: str = "", **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("OLLAMA_HOST", "COLUMNS")}
-    return kept | ({"OLLAMA_HOST": url} if url else {}) | more
-
-
-def call(url: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with its output on a pipe, and nobody to answer it."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=environment(url, **more),
-        timeout=60,
-    )
-
-
-def lines(url: str, *arguments: str) -> list[str]:
-    """What a command that succeeds prints."""
-    ran = call(url, *arguments)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
-    return ran.stdout.splitlines()
-
-
-def fails(url: str, *arguments: str) -> str:
-    """What a command that fails says, in two lines, and nothing on its output but progress."""
-    ran = call(url, *arguments)
-    assert ran.returncode == 1
-    assert len(ran.stderr.splitlines()) == 2, ran.stderr
-    return ran.stderr
-
-
-class Terminal:
-    """A command on a terminal of 80 columns."""
-
-    def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
-        self.process = process
-        self._screen = screen
-        self.shown = ""
-
-    def until(self, words: str, seconds: float = 20) -> str:
-        """Read until these words are shown, or the command has ended if there are none."""
-        deadline = time.monotonic() + seconds
-        while not words or words not in self.shown:
-            ready, _, _ = select.select([self._screen], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"not shown in time: {words!r} in {self.shown!r}"
-            try:
-                data = os.read(self._screen, 4096)
-            except OSError:  # so Linux tells the end of a terminal
-                data = b""
-            if not data:
-                assert not words, f"never shown: {words!r} in {self.shown!r}"
-                break
-            self.shown += data.decode(errors="replace")
-        return self.shown
-
-    def type(self, text: str) -> None:
-        os.write(self._screen, text.encode())
-
-    def end(self) -> int:
-        self.until("")
-        return self.process.wait(10)
-
-
-@contextmanager
-def on_terminal(url: str, *arguments: str) -> Iterator[Terminal]:
-    screen, inside = pty.openpty()
-    ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=inside, stdout=inside, stderr=inside, env=environment(url), start_new_session=True
-    )
-    os.close(inside)
-    try:
-        yield Terminal(process, screen)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(screen)
-
-
-def final(shown: str) -> list[str]:
-    """The lines that stay on the screen: what a carriage return and "erase" took away is gone."""
-    return [line.split("\r\x1b[K")[-1] for line in shown.replace("\r\n", "\n").split("\n") if line]
+from .commands import COMMAND, TAGS, call, environment, fails, final, lines, on_terminal
+from .replay import Answer, recorded, replaying
 
 
 def test_list_is_a_table_with_sizes_and_ages() -> None:
@@ -223,74 +123,6 @@ def test_cp_leaves_a_name_that_is_taken_alone() -> None:
     assert [path for _, path, _ in replay.requests].count("/api/copy") == 1
 
 
-def test_a_pull_on_a_pipe_is_a_few_plain_lines() -> None:
-    with replaying(pull=PULL) as replay:
-        told = lines(replay.url, "pull", "slow")
-    *steps, end = told
-    assert len(recordings("head-2026-08-21")["pull_slow_with_progress"]["lines"]) > 2 * len(told)
-    assert steps[0] == "slow: pulling manifest"
-    assert [step for step in steps if "12.6 MB" in step] == [f"slow: 12.6 MB, {part} %" for part in (0, 25, 50, 75)]
-    assert steps[-1] == "slow: success"
-    assert re.fullmatch(r"slow is there: 12\.6 MB in \d+\.\d s", end)
-    assert "\x1b" not in "".join(told)
-
-
-def test_a_pull_on_a_terminal_is_one_line() -> None:
-    with replaying(pull=Answer(PULL.lines, pause=0.05)) as replay, on_terminal(replay.url, "pull", "slow") as screen:
-        screen.until(" of 12.6 MB")
-        screen.until("left")
-        assert screen.end() == 0
-    drawn = re.split(r"\r\x1b\[K|\r\n", screen.shown)
-    bars = [line for line in drawn if "█" in line]
-    assert len(bars) > 5
-    assert max(map(len, drawn)) < 80
-    assert re.match(r"slow  █+░+  \d", bars[len(bars) // 2])
-    (stays,) = final(screen.shown)
-    assert stays.startswith("slow is there: 12.6 MB in ")
-
-
-def test_ctrl_c_leaves_one_line_that_says_how_to_go_on() -> None:
-    stalled = Answer(PULL.lines[:20], stall=60)
-    with replaying(pull=stalled) as replay, on_terminal(replay.url, "pull", "slow") as screen:
-        screen.until(" of 12.6 MB")
-        screen.process.send_signal(signal.SIGINT)
-        assert screen.end() == 130
-        assert replay.gone.wait(5)
-    (stays,) = final(screen.shown)
-    assert re.fullmatch(r"Stopped at \d+ %; what has come is kept, and `acagent-nb pull slow` resumes it\.", stays)
-
-
-@pytest.mark.parametrize(
-    ("case", "words"),
-    [
-        ("pull_missing", "There is no model m to pull"),
-        ("pull_no_dns", "no such host"),
-        ("pull_needs_newer_server", "requires a newer version"),  # many lines in the server's own words
-    ],
-)
-def test_a_pull_that_fails_says_why_in_two_lines(case: str, words: str) -> None:
-    with replaying(pull=recorded(case), tags=TAGS) as replay:
-        assert words in fails(replay.url, "pull", "m")
-
-
-def test_a_pull_of_what_is_nearly_a_built_in_model() -> None:
-    with replaying(pull=recorded("pull_missing"), tags=TAGS) as replay:
-        assert "Did you mean tiny:skills?" in fails(replay.url, "pull", "tiny:skill")
-
-
-def test_a_built_in_model_that_is_uploaded_says_so() -> None:
-    with replaying(
-        pull=recorded("pull_no_dns"),
-        version=recorded("version"),
-        show=recorded("show_missing"),
-        blobs=[recorded("blob_check_absent"), recorded("blob_upload")],
-        create=recorded("create_from_gguf", "v0.24.0"),
-    ) as replay:
-        told = lines(replay.url, "pull", "tiny")
-    assert told[:3] == ["tiny: pulling manifest", "tiny: uploading tiny.gguf", "tiny: parsing GGUF"]
-    assert re.fullmatch(r"tiny is there: \d+\.\d MB in \d+\.\d s", told[-1])
-
-
 @pytest.mark.parametrize("arguments", [("list",), ("pull", "tiny"), ("ps", "--json"), ("serve", "--status")])
 def test_nobody_there_is_two_lines(arguments: tuple[str, ...]) -> None:
     with socket.socket() as taken:  # bound but not listening: connections are refused
@@ -344,6 +176,33 @@ def test_the_embedded_server_under_all_commands(server: str, api: httpx.Client) 
     told = {line[:10].strip(): line[10:] for line in lines(server, "serve", "--status")}
     assert told["engine"].startswith("xllamacpp ")
     assert "tiny:latest (CPU)" in told["loaded"]
+    assert lines(server, "stop", "tiny") == ["tiny is unloaded."]
+    assert "tiny:latest" not in call(server, "ps").stdout
+    assert lines(server, "stop", "local_tiny") == ["local_tiny was not loaded."]
+    assert "Did you mean tiny:latest?" in fails(server, "stop", "tinny")
+
+
+def test_what_changes_models_tells_scripts_so(server: str, api: httpx.Client) -> None:
+    def told(*arguments: str) -> Any:
+        ran = call(server, *arguments, "--json")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    digest = told("pull", "tiny")["digest"]
+    assert told("cp", "tiny", "for-scripts") | {"modified_at": ""} == {**told("list")[0], "modified_at": ""}
+    assert [(each["name"], each["digest"]) for each in told("rm", "--yes", "for-scripts")] == [
+        ("for-scripts:latest", digest)
+    ]
+    assert told("stop", "tiny")["unloaded"] in (True, False)
+    assert told("stop", "tiny") == {"unloaded": False}
+
+
+def test_stop_without_a_name_ends_the_server_that_notebooks_share(tmp_path: Path) -> None:
+    shared = {"XDG_STATE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    assert call("", "pull", "tiny", "--json", **shared).returncode == 0
+    assert json.loads(call("", "stop", "--json", **shared).stdout) == {"ended": True}
+    assert json.loads(call("", "stop", "--json", **shared).stdout) == {"ended": False}
+    assert call("", "stop", **shared).stdout == "Your notebooks share no embedded server right now.\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
@@ -360,37 +219,10 @@ def test_json_without_status_is_two_lines() -> None:
 
 
 def test_every_command_has_a_help_with_examples() -> None:
-    for command in ("pull", "list", "show", "rm", "cp", "ps"):
+    for command in ("pull", "list", "show", "rm", "cp", "ps", "stop"):
         told = lines("", command, "--help")
         assert f"  acagent-nb {command}" in "\n".join(told[told.index("examples:") :])
         assert max(map(len, told)) <= 80
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_001_024, "2.0 MB"), (3.4e9, "3.4 GB"), (5e15, "5000.0 TB")],
-)
-def test_sizes_are_for_people(count: float, text: str) -> None:
-    assert terminal.size(count) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("2026-11-22T11:59:57.690000001Z", "3 seconds ago"),
-        ("2026-11-22T12:01:30+00:00", "in 1 minute"),
-        ("2026-11-22T07:00:00-02:00", "3 hours ago"),
-        ("2026-11-20T11:00:00.5Z", "2 days ago"),
-        ("2026-09-01T00:00:00Z", "2 months ago"),
-        ("2024-11-01T00:00:00Z", "2 years ago"),
-        ("2319-03-04T11:13:05.33732706Z", "for ever"),
-        ("0001-01-01T00:00:00Z", ""),
-        ("9999-99-99T00:00:00Z", ""),
-        ("soon", ""),
-    ],
-)
-def test_times_are_told_from_now(text: str, told: str) -> None:
-    assert terminal.when(text, datetime(2026, 11, 22, 12, tzinfo=timezone.utc)) == told
 
 
 def test_what_a_server_says_can_not_steer_the_terminal() -> None:

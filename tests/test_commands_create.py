@@ -13,8 +13,8 @@ import pytest
 
 from acagent_nb import builtin
 
+from .commands import call, fails, final, lines, on_terminal
 from .replay import Answer, Replay, recorded, replaying
-from .test_commands import call, fails, final, lines, on_terminal
 
 TINY = builtin.find("tiny")
 assert TINY is not None
