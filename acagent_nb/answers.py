@@ -17,12 +17,9 @@ from threading import Lock
 
 from .errors import BadParams
 from .hosts import Host
+from .modes import FORM, NOTEBOOK, PACE, VARIABLE, parted
 from .tape import RECORDED as RECORDED
-from .tape import VARIABLE, Answers
-
-PACE = "ACAGENT_NB_PACE"
-_MODES = ("record", "replay", "auto")
-_WRITTEN = f"{VARIABLE} is record:FILE, replay:FILE or auto:FILE."
+from .tape import Answers
 
 
 def record(file: str | PathLike[str], *, auto: bool = False) -> Answers:
@@ -130,16 +127,17 @@ def _outer() -> Answers | None:
         return None
     with _lock:
         if (told, pace) not in _of_environment:
-            mode, _, file = told.partition(":")
-            if "{notebook}" in file:
+            setting = parted(told)
+            if setting is None:
+                raise BadParams(f"{VARIABLE} says {told[:80]!r}, which can't be meant.", f"{VARIABLE} is {FORM}.")
+            mode, file = setting
+            if NOTEBOOK in file:
                 which = "only `acagent-nb run`, `acagent-nb check` and pytest know the notebook's name"
-                raise BadParams(f"{VARIABLE} has {{notebook}} in it, and {which}.", "Write the file's name in full.")
-            if mode not in _MODES or not file.strip():
-                raise BadParams(f"{VARIABLE} says {told[:80]!r}, which can't be meant.", _WRITTEN)
+                raise BadParams(f"{VARIABLE} has {NOTEBOOK} in it, and {which}.", "Write the file's name in full.")
             try:
                 speed = float(pace or 0)
             except ValueError:
                 raise BadParams(f"{PACE} is a number, not {pace[:40]!r}.", "0 is at once, 1 as it came.") from None
-            file = os.path.abspath(os.path.expanduser(file.strip()))
+            file = os.path.abspath(os.path.expanduser(file))
             _of_environment[told, pace] = Answers(mode, file, speed)
         return _of_environment[told, pace]

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
+import shlex
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill, indent
 from typing import TYPE_CHECKING, Any
 
 from . import terminal
-from .errors import BadParams, LLMError, Warned
+from .errors import BadOption, BadParams, LLMError, Warned
+from .modes import NOTEBOOK
 
 if TYPE_CHECKING:
-    from .pruning import Dropped, Use
-    from .recordings import Line
-    from .reviewing import Changes, Placed
+    from .pruning import Dropped
+    from .recordings import Line, Placed, Use
+    from .reviewing import Changes
 
 _LONGEST = 48  # characters of a prompt in a table
 _MANY = 1000  # questions that are not compared each with each
-_ENDING_SECONDS = 10.0
 _RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
 
@@ -54,14 +53,21 @@ def add(commands: Any) -> None:
         "prune",
         "drop the answers that nothing needs",
         "Drop the lines that later ones have replaced, and with --used or --notebooks the answers that were not used. "
-        "The file is replaced as a whole, or stays as it is.",
+        "A file is replaced as a whole, or stays as it is.",
         (
             "prune answers.jsonl --dry-run",
             "prune answers.jsonl --used used.txt    (what ACAGENT_NB_ANSWERS_USED=used.txt has noted)",
             "prune answers.jsonl --notebooks notebooks/*.ipynb",
+            "prune 'answers/{notebook}.jsonl' --notebooks notebooks/",
         ),
     )
-    pruned.add_argument("file", metavar="FILE", type=Path, help="a recording")
+    pruned.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help=f"a recording; with --notebooks {NOTEBOOK} in it stands for a notebook's name without .ipynb",
+    )
     which = pruned.add_mutually_exclusive_group()
     which.add_argument("--used", metavar="USED", type=Path, help="a list of the answers that were replayed: KEY N")
     which.add_argument(
@@ -120,19 +126,23 @@ def _list(given: argparse.Namespace) -> None:
 
 def _check(file: Path) -> None:
     """Refuse a path at which there can be no recording."""
+    if NOTEBOOK in str(file):
+        raise BadParams(f"{file} stands for the recordings of several notebooks.", "Name these: --notebooks notebooks/")
     if file.is_dir():
         raise BadParams(f"{file} is a folder.", "Name a file of recorded answers in it.")
     if file.suffix == ".ipynb":
         raise BadParams(f"{file} is a notebook.", "Name the file that its answers were recorded in.")
     if not file.exists():
-        near = get_close_matches(file.name, [each.name for each in file.parent.glob("*.jsonl")], n=1)
-        hint = f"Did you mean {file.with_name(near[0])}?" if near else "Check the path."
+        near = get_close_matches(file.stem, [each.stem for each in file.parent.glob("*.jsonl")], n=1)
+        hint = f"Did you mean {file.with_name(f'{near[0]}.jsonl')}?" if near else "Check the path."
         raise BadParams(f"There is no recording {file}.", hint)
 
 
 def _current(placed: list[Placed]) -> list[Placed]:
     """The lines that no later one replaces."""
-    return sorted({(line.key, line.n): (number, line) for number, line in placed}.values(), key=lambda each: each[0])
+    from . import recordings
+
+    return sorted(recordings.latest(placed).values(), key=lambda each: each[0])
 
 
 def _table(placed: list[Placed]) -> str:
@@ -179,41 +189,31 @@ def _shortened(text: str, most: int) -> str:
 def _prune(given: argparse.Namespace) -> None:
     from . import pruning
 
-    used: set[Use] | None = None
-    _check(given.file)
-    if given.used:
-        used = pruning.uses(given.used)
-    elif given.notebooks:
-        used = _uses(given.file, given.notebooks)
-    dropped, left = pruning.prune(given.file, used, dry=given.dry_run)
-    if dropped:
-        print(f"{terminal.table(('LINE', 'WHY', 'KIND', 'MODEL', 'ASKED'), [_row(each) for each in dropped])}\n")
-    doing = "would be dropped" if given.dry_run else "dropped"
-    print(f"{_lines(len(dropped))} {doing}, {left:,} left in {terminal.printable(str(given.file))}.")
+    for at, (file, used) in enumerate(_used(given).items()):
+        dropped, left = pruning.prune(file, used, dry=given.dry_run)
+        if dropped:
+            rows = [_row(each) for each in dropped]
+            print("\n" * (at > 0) + f"{terminal.table(('LINE', 'WHY', 'KIND', 'MODEL', 'ASKED'), rows)}\n")
+        doing = "would be dropped" if given.dry_run else "dropped"
+        print(f"{_lines(len(dropped))} {doing}, {left:,} left in {terminal.printable(str(file))}.")
 
 
-def _uses(file: Path, notebooks: list[str]) -> set[Use]:
-    """Run notebooks on the answers in a file; which of them they asked for."""
+def _used(given: argparse.Namespace) -> Mapping[Path, set[Use] | None]:
+    """The recordings that are meant, and what is in use of each; `None` where that is not known."""
     from . import pruning
-    from .runnable import paths
 
-    found = [str(each) for each in paths.notebooks(notebooks)]
-    with tempfile.TemporaryDirectory(prefix="acagent-nb-") as folder:
-        used = Path(folder, "used")
-        used.touch()
-        run = [sys.executable, "-m", "acagent_nb", "run", *found, "--answers", f"replay:{file}"]
-        with subprocess.Popen(run, env=os.environ | {"ACAGENT_NB_ANSWERS_USED": str(used)}) as process:
-            try:
-                status = process.wait()
-            except KeyboardInterrupt:  # the terminal has told it, too; it ends its kernels first
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_ENDING_SECONDS)
-                process.kill()
-                raise
-        if status:
-            raise LLMError("Not all notebooks ran to their end, so nothing was dropped.", "Mend them or the recording.")
-        print()
-        return pruning.uses(used)
+    if not given.notebooks:
+        for file in given.files:
+            _check(file)
+        return dict.fromkeys(given.files, pruning.uses(given.used) if given.used else None)
+    from .runnable.answer_uses import uses
+
+    if len(given.files) > 1:
+        pattern = shlex.quote(str(given.files[0].with_name(f"{NOTEBOOK}{given.files[0].suffix}")))
+        raise BadOption("Which notebook goes with which recording?", f"Write {NOTEBOOK} for its name: {pattern}")
+    used = uses(str(given.files[0]), given.notebooks, _check)
+    print()
+    return used
 
 
 def _row(dropped: Dropped) -> tuple[str, ...]:

@@ -5,16 +5,14 @@ Other programs may write to the file meanwhile: they wait until it is replaced.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from . import recordings, whole
-from .errors import BadParams, Warned
-from .recordings import Line
-
-Use = tuple[str, int]  # a key, and which time it was asked
+from .errors import BadParams
+from .recordings import Line, Placed, Use
 
 
 class Dropped(NamedTuple):
@@ -25,7 +23,9 @@ class Dropped(NamedTuple):
     line: Line | None
 
 
-def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False) -> tuple[list[Dropped], int]:
+def prune(
+    path: Path, used: Collection[Use] | None = None, *, dry: bool = False, careful: bool = False
+) -> tuple[list[Dropped], int]:
     """Drop what nothing needs.
 
     Parameters
@@ -36,6 +36,8 @@ def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False)
         Which answers were replayed; `None` if that is not known, and then all count as used.
     dry
         Only find out what would be dropped.
+    careful
+        The same where other programs can't be kept from writing meanwhile.
 
     Returns
     -------
@@ -48,11 +50,9 @@ def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False)
         The file can't be read or written, or none of its answers is in use, so that nothing would be left.
     """
     try:
-        with recordings.locked(path):
+        with recordings.locked(path) as alone:
             data = path.read_bytes()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Warned)  # half a line: it is told as one that goes
-                placed = list(recordings.lines(path, data))
+            placed = list(recordings.lines(path, data, half=lambda *_: None))  # it is told as one that goes
             texts = data.split(b"\n")
             dropped = _dropped(placed, used)
             if used is not None and placed and len(dropped) == len(placed):
@@ -63,11 +63,17 @@ def prune(path: Path, used: Collection[Use] | None = None, *, dry: bool = False)
             stay = [number for number, _ in placed if number not in gone]
             if texts[-1].strip() and len(texts) not in {number for number, _ in placed}:
                 dropped.append(Dropped(len(texts), "cut off", None))
-            if dropped and not dry:
+            if dropped and not dry and (alone or not careful):
                 whole.write(path, b"".join(texts[number - 1] + b"\n" for number in stay))
     except OSError as error:
         raise BadParams(f"{path} can't be pruned: {error.strerror or error}.", "Check the path.") from None
     return dropped, len(stay)
+
+
+def tidy(path: Path) -> None:
+    """Drop the lines that later ones have replaced, if that can't harm; else the file stays as it is."""
+    with suppress(BadParams):
+        prune(path, careful=True)
 
 
 def uses(path: Path) -> set[Use]:
@@ -92,9 +98,9 @@ def uses(path: Path) -> set[Use]:
     return found
 
 
-def _dropped(placed: list[tuple[int, Line]], used: Collection[Use] | None) -> list[Dropped]:
+def _dropped(placed: list[Placed], used: Collection[Use] | None) -> list[Dropped]:
     """The lines that go, in their order."""
-    last = {(line.key, line.n): number for number, line in placed}
+    last = {use: number for use, (number, _) in recordings.latest(placed).items()}
     dropped = []
     for number, line in placed:
         use = (line.key, line.n)

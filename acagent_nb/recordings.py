@@ -2,8 +2,8 @@
 
     Question ─► Line ─► the file ─► Line, when this is asked again
 
-A later line takes the place of an earlier one with the same key and number. Lines are only ever appended,
-each in one write, so that neither other processes nor a crash lose a whole one.
+A later line takes the place of an earlier one with the same key and number. Lines are only ever appended here,
+each in one write, so that neither other processes nor a crash lose a whole one; `pruning` makes a file shorter.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _UNSEEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]") 
 _HALF = re.compile("[\ud800-\udfff]")
 _LOCK_SECONDS = 60.0
 _TAIL = 64  # bytes by which what was read before is known again
+_known_halves: set[tuple[Path, tuple[int, ...]]] = set()  # in files as they were: told once, whoever opens them again
 _RESTORE = "Restore the file, for example from git, or delete this line."
 
 
@@ -70,8 +72,14 @@ class Line(Struct, frozen=True, omit_defaults=True):
         return Question(self.kind, self.model, self.request)
 
 
+Placed = tuple[int, Line]  # a line and its number in the file
+Use = tuple[str, int]  # a key, and which time it was asked
+
+
 class Recording:
     """A file of answers that is asked and written, by any number of threads and beside other processes.
+
+    Half a line at its end is told as a warning once in a process, and again if the file has changed.
 
     Parameters
     ----------
@@ -109,6 +117,13 @@ class Recording:
             self._refresh()
             return len(self._lines.get(question.key, ()))
 
+    @property
+    def replaced(self) -> float:
+        """Which part of the lines later ones have replaced."""
+        with self._one:
+            self._refresh()
+            return 1 - sum(map(len, self._lines.values())) / self._count if self._count else 0.0
+
     def keep(self, line: Line) -> None:
         """Write an answer, and know it from now on. Raises `BadParams` if it can't be written."""
         append(self.path, line)
@@ -130,8 +145,8 @@ class Recording:
         return number, differing.words(question, line.question)
 
     def _forget(self) -> None:
-        self._lines: dict[str, dict[int, tuple[int, Line]]] = {}
-        self._seen, self._next, self._end = 0, 1, b""
+        self._lines: dict[str, dict[int, Placed]] = {}
+        self._seen, self._next, self._end, self._count = 0, 1, b"", 0
         self._state: tuple[int, ...] = ()
 
     def _refresh(self) -> None:
@@ -154,15 +169,21 @@ class Recording:
             start, data = 0, _bytes(self.path)
         data = data[self._seen - start :]
         whole = data.rfind(b"\n") + 1
-        for number, line in lines(self.path, data, self._next):
+        for number, line in lines(self.path, data, self._next, partial(self._half, state)):
             self._lines.setdefault(line.key, {})[line.n] = number, line
+            self._count += 1
         self._end = (self._end + data[:whole])[-_TAIL:]
         self._seen += whole
         self._next += data.count(b"\n")
         self._state = state
 
+    def _half(self, state: tuple[int, ...], path: Path, number: int) -> None:
+        if (path, state) not in _known_halves:
+            _known_halves.add((path, state))
+            _warn(path, number)
 
-def numbered(path: str | os.PathLike[str]) -> list[tuple[int, Line]]:
+
+def numbered(path: str | os.PathLike[str]) -> list[Placed]:
     """All lines of a file, also those that later ones replace, each with its number.
 
     Raises
@@ -174,9 +195,9 @@ def numbered(path: str | os.PathLike[str]) -> list[tuple[int, Line]]:
     return list(lines(Path(path), _bytes(Path(path))))
 
 
-def read(path: str | os.PathLike[str]) -> list[Line]:
-    """The answers in a file, without those that later ones replace; raises as `numbered` does."""
-    return list({(line.key, line.n): line for _, line in numbered(path)}.values())
+def latest(placed: Iterable[Placed]) -> dict[Use, Placed]:
+    """Of the lines of one question and time the last, which counts."""
+    return {(line.key, line.n): (number, line) for number, line in placed}
 
 
 def append(path: str | os.PathLike[str], line: Line) -> None:
@@ -210,8 +231,11 @@ def encoded(line: Line) -> bytes:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from writing to a file meanwhile; the lock lies in this user's state folder."""
+def locked(path: Path) -> Iterator[bool]:
+    """Keep other processes from writing to a file meanwhile; the lock lies in this user's state folder.
+
+    It gives False where there can be no lock.
+    """
     from filelock import FileLock, Timeout
     from platformdirs import user_state_path
 
@@ -226,7 +250,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError:  # a home that can't be written: one write is whole without a lock, too
         pass
     try:
-        yield
+        yield lock.is_locked
     finally:
         lock.release()
 
@@ -250,8 +274,17 @@ _LINE = msgspec.json.Decoder(Line)
 _NO_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def lines(path: Path, data: bytes, first: int = 1) -> Iterator[tuple[int, Line]]:
-    """The answers in a file's bytes, whose first line has this number; raises as `numbered` does."""
+def _warn(path: Path, number: int) -> None:
+    """Tell of half a line at its own place in the recording; Python shows no text of a file with such a name."""
+    told = f"Line {number} of {terminal.path(path)} is cut off and left out: what wrote it was ended half-way."
+    warnings.warn_explicit(told, Warned, f"<{terminal.printable(path.name)}>", number)
+
+
+def lines(path: Path, data: bytes, first: int = 1, half: Callable[[Path, int], None] = _warn) -> Iterator[Placed]:
+    """The answers in a file's bytes, whose first line has this number; raises as `numbered` does.
+
+    `half` is told of a last line that is cut off.
+    """
     texts = data.split(b"\n")
     for number, text in enumerate(texts, first):
         if not text.strip():
@@ -261,8 +294,7 @@ def lines(path: Path, data: bytes, first: int = 1) -> Iterator[tuple[int, Line]]
         except _NO_LINE:
             if number - first + 1 < len(texts) or not _is_half(text):
                 raise _broken(path, number, text) from None
-            told = f"Line {number} of {terminal.path(path)} is cut off and left out: what wrote it was ended half-way."
-            warnings.warn(told, Warned, stacklevel=2)
+            half(path, number)
 
 
 def _is_half(text: bytes) -> bool:

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
-from . import differing
+from . import differing, recordings
 from .chats import shown
 from .messages import ToolCall
-from .recordings import Line
+from .recordings import Line, Placed
 
-Placed = tuple[int, Line]  # a line and its number in the file
 _WORD = re.compile(r"\w+|[^\w\s]|\s+")
 _AROUND = 12  # words and blanks that are shown before and after a change
 _KIN = 2.0  # how far questions may be from each other of which one has taken the other's place
@@ -95,7 +94,7 @@ def answer(line: Line) -> str:
 
 def changes(old: Iterable[Placed], new: Iterable[Placed]) -> Changes:
     """Compare two recordings; of the lines of one question and number the last counts."""
-    before, after = ({(line.key, line.n): (number, line) for number, line in each} for each in (old, new))
+    before, after = map(recordings.latest, (old, new))
     both = [Pair(before[each], after[each]) for each in after if each in before]
     digests = {}
     for model in {line.model: None for _, line in after.values() if line.digest}:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from . import terminal
+from . import pruning, terminal
 from .errors import (
     BadName,
     BadParams,
@@ -41,6 +41,7 @@ from .facts import Facts
 from .hosts import Host
 from .keyed import Question
 from .messages import Done, Pulling, Text, Thinking
+from .modes import USED, VARIABLE
 from .names import LOCAL
 from .packing import pack, unpack
 from .recordings import Line, Recording
@@ -48,8 +49,8 @@ from .wire import STEPS, Flow, Run, Step, Wait
 
 T = TypeVar("T")
 
-VARIABLE, USED = "ACAGENT_NB_ANSWERS", "ACAGENT_NB_ANSWERS_USED"
 RECORDED = "a recording"  # how a server was found that is none
+_STALE = 0.5  # which part of the lines may have been replaced before a file that is recorded anew is made shorter
 _WORDS = ("chat", "generate", "embed")  # what a model says; all else tells of the server, or changes it
 
 
@@ -78,9 +79,11 @@ class Answers:
         self.pace = _paced(pace)
         _usable(mode, self.file)
         self._recording = Recording(self.file)
+        if mode != "replay" and self._recording.replaced >= _STALE:
+            pruning.tidy(self.file)
         self._lock = Lock()
         self._taken: defaultdict[str, set[int]] = defaultdict(set)  # the numbers of each question's askings
-        self._came: dict[str, bool] = {}  # whether the last answer to a question was a kept one
+        self._came: dict[str, Line | None] = {}  # what was kept, if that was the last answer to a question
         self._counts = Counter[str]()
 
     def __str__(self) -> str:
@@ -95,13 +98,11 @@ class Answers:
 
     def replays(self, question: Question) -> bool:
         """Whether there is a kept answer to this, the next time it is asked; the model may still have changed."""
-        with self._lock:
-            n = self._next(question.key)
-        return self.mode != "record" and self._found(question, n) is not None
+        return self.mode != "record" and self._due(question) is not None
 
     def replayed(self, question: Question) -> bool:
         """Whether this came from the file, or the one beneath, the last time it was asked."""
-        if self._came.get(question.key, False):
+        if self._came.get(question.key):
             return True
         return self.beneath is not None and self.beneath.replayed(question)
 
@@ -162,9 +163,10 @@ class Answers:
         with self._lock:
             self._taken[question.key].add(n := self._next(question.key))
         line = None if fresh or self.mode == "record" else self._found(question, n)
-        if line and self.mode == "auto" and not self.host and (yield from _changed(line, question, facts, there)):
-            line = None
-        self._came[question.key] = line is not None
+        if line and line.digest and self.mode == "auto":
+            now = yield from self._digest_now(question, facts, there)
+            line = line if now in ("", line.digest) else None
+        self._came[question.key] = line
         if self.beneath is not None:
             flow = self.beneath.flow(question, flow, fresh=fresh, facts=facts, there=there)
         if line is not None:
@@ -189,6 +191,26 @@ class Answers:
     def _next(self, key: str) -> int:
         taken = self._taken[key]
         return next(number for number in count(1) if number not in taken)
+
+    def _due(self, question: Question) -> Line | None:
+        """What is kept for this, the next time it is asked."""
+        with self._lock:
+            n = self._next(question.key)
+        return self._found(question, n)
+
+    def _digest_now(
+        self, question: Question, facts: Facts | None, there: Callable[[], Host | None]
+    ) -> Generator[Step, Any, str]:
+        """Of the model that would answer this now; empty if there is no server, or it does not say."""
+        if self.beneath and self.beneath.host:  # it is as the server was
+            kept = self.beneath._due(question)
+            return kept.digest if kept else ""
+        try:
+            if facts is None or (facts.digests is None and (yield Run(there)) is None):
+                return ""
+        except LLMError:  # the address is none: what is kept is there all the same
+            return ""
+        return (yield from facts.digest(question.model.removeprefix(LOCAL)))
 
     def _found(self, question: Question, n: int) -> Line | None:
         line = self._recording.find(question, n)
@@ -230,11 +252,12 @@ class Answers:
                 with self._lock:
                     self._taken[question.key].discard(n)
             raise
-        digest = ""
-        asked = self.beneath is None or not self.beneath.replayed(question)
-        if asked and facts is not None and question.model.startswith(LOCAL) and question.kind in _WORDS:
+        digest = _digest(heard)
+        if self.beneath and (line := self.beneath._came.get(question.key)):
+            digest = line.digest
+        elif facts is not None and question.model.startswith(LOCAL) and question.kind in _WORDS:
             yield from facts.versioned()
-            digest = _digest(heard) or (yield from facts.digest(question.model.removeprefix(LOCAL)))
+            digest = digest or (yield from facts.digest(question.model.removeprefix(LOCAL)))
         self._keep(question, n, heard, facts, digest)
 
     def _keep(
@@ -333,20 +356,6 @@ def _is_an_answer(error: LLMError) -> bool:
 def _digest(heard: list[tuple[float, Any]]) -> str:
     """Of the model that answered, if it said so."""
     return next((event.digest for _, event in reversed(heard) if isinstance(event, Done)), "")
-
-
-def _changed(
-    line: Line, question: Question, facts: Facts | None, there: Callable[[], Host | None]
-) -> Generator[Step, Any, bool]:
-    """Whether the server at hand has this model in another version; False if there is none, or it does not say."""
-    if facts is None or not line.digest:
-        return False
-    try:
-        if facts.digests is None and (yield Run(there)) is None:
-            return False
-    except LLMError:  # the address is none: what is kept is there all the same
-        return False
-    return (yield from facts.digest(question.model.removeprefix(LOCAL))) not in ("", line.digest)
 
 
 def _note_use(line: Line) -> None:

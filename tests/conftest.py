@@ -9,12 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from acagent_nb import hosts
+from acagent_nb import answers, hosts, modes
 
-from . import clients
+from . import clients, clouds
+from .serving import Server, serving
+
+settings.register_profile("here", deadline=None, database=None)  # a busy machine is slow, and that is no fault
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +38,13 @@ def api(server: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[Server]:
+    """A private server with `tiny`, whose models the tests of one file may change."""
+    with serving() as server:
+        yield server
+
+
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     """An IPython shell with the magics, in a folder of its own, of a user who has saved nothing yet."""
@@ -47,10 +59,41 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     atexit.unregister(shell.atexit_operations)  # which collects all garbage, once for each of hundreds of shells
 
 
+@pytest.fixture
+def tiny(shell: InteractiveShell, server: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> InteractiveShell:
+    """That shell with the server, and its tiny model to ask when none is named."""
+    monkeypatch.setenv("OLLAMA_HOST", server)
+    shell.run_line_magic("llm", "use local_tiny")
+    return shell
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def unrecorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No recording is in use before and after."""
+    for name in (modes.VARIABLE, modes.PACE, modes.USED, "OPENAI_API_KEY", "OLLAMA_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    answers._in_use.clear()
+
+
 @pytest.fixture(params=[clients.blocking, clients.asynchronous], ids=lambda way: way.__name__)
 def do(request: pytest.FixtureRequest) -> clients.Do:
     """One call of either client: see `clients.blocking`."""
     way: clients.Do = request.param
+    return way
+
+
+@pytest.fixture(params=[clouds.blocking, clouds.asynchronous], ids=lambda way: way.__name__)
+def ask(request: pytest.FixtureRequest) -> clouds.Ask:
+    """All events of one question to a cloud model, by either client: see `clouds.blocking`."""
+    way: clouds.Ask = request.param
     return way
 
 

@@ -14,7 +14,8 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 import acagent_nb
-from acagent_nb import BadOption, BadParams, Client, NotRecorded, ServerDown, answers, tape
+from acagent_nb import BadOption, BadParams, Client, NotRecorded, ServerDown, answers
+from acagent_nb.modes import VARIABLE
 from acagent_nb.parsing import parse
 from tests.kernels import Kernel, running_kernel
 from tests.openai_like import openai_like, piece, stream
@@ -23,15 +24,7 @@ from tests.replay import replaying, said
 NOBODY = "http://127.0.0.1:9"
 SKY = "Why is the sky blue?"
 NEITHER = "Answers are neither recorded nor replayed; for example: %llm record answers.jsonl\n"
-
-
-@pytest.fixture(autouse=True)
-def none(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No recording is in use before and after."""
-    for name in (answers.VARIABLE, answers.PACE, tape.USED, "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    answers._in_use.clear()
+pytestmark = pytest.mark.usefixtures("unrecorded")
 
 
 @pytest.fixture
@@ -211,7 +204,7 @@ def test_a_wrong_environment_fails_before_anything_is_asked(
     with replaying(chat=said("Hello.")) as there:
         monkeypatch.setenv("OLLAMA_HOST", there.url)
         for told, error in (("nonsense", BadParams), ("replay:none.jsonl", NotRecorded), ("record:.", BadParams)):
-            monkeypatch.setenv(answers.VARIABLE, told)
+            monkeypatch.setenv(VARIABLE, told)
             with pytest.raises(error):
                 llm(live, "local_m", "Hi")
         assert there.requests == []

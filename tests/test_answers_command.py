@@ -22,12 +22,12 @@ from acagent_nb.models import Version
 from acagent_nb.options import Options
 from acagent_nb.packing import pack
 from acagent_nb.pruning import prune
-from acagent_nb.recordings import Line, append, encoded, numbered, read
+from acagent_nb.recordings import Line, append, encoded, numbered
 from acagent_nb.reviewing import answer, marked
 from tests.tutorials import QUICK, on_path
 
-from .test_commands import on_terminal
-from .test_recordings import begin, writer
+from .commands import on_terminal
+from .kept import begin, read, writer
 
 AIR = "Because air scatters blue light more than red light, and so more of it reaches the eye from all over the sky."
 

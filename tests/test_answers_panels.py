@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 pytest.importorskip("ipywidgets", reason="the extra `panel` is not installed")
 
 import acagent_nb
-from acagent_nb import answers
 from acagent_nb.params import Params
 from acagent_nb.widgets import option_server
 from acagent_nb.widgets.chat_panel import ChatPanel
@@ -23,14 +21,7 @@ from acagent_nb.widgets.model_manager import ModelManager
 
 NOBODY = "http://127.0.0.1:9"
 SKY = "Why is the sky blue?"
-
-
-@pytest.fixture(autouse=True)
-def none(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No recording is in use before and after."""
-    monkeypatch.delenv(answers.VARIABLE, raising=False)
-    yield
-    answers._in_use.clear()
+pytestmark = pytest.mark.usefixtures("unrecorded")
 
 
 def test_the_chat_panel_replays(

@@ -12,7 +12,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "acagent_nb"
 FLOORS = (  # from the ground up; rooms of one floor may not use each other
     ("errors",),
-    ("prose", "words", "terminal", "whole"),
+    ("prose", "words", "terminal", "whole", "modes"),
     ("row",),
     ("rows",),
     ("liveness",),
@@ -26,7 +26,7 @@ FLOORS = (  # from the ground up; rooms of one floor may not use each other
     ("shapes", "differing"),
     ("tools", "packing"),
     ("wire", "builtin", "modelfile", "recordings"),
-    ("refusals", "log"),
+    ("refusals", "log", "pruning"),
     ("library",),
     ("delivery",),
     ("facts",),
@@ -56,7 +56,7 @@ FLOORS = (  # from the ground up; rooms of one floor may not use each other
     ("session", "machine"),
     ("filling",),
     ("naming", "chats", "keeping", "screens", "flags"),
-    ("consent", "parsing", "reviewing", "pruning"),
+    ("consent", "parsing", "reviewing"),
     ("cell", "chatting"),
     ("server_lines", "session_lines"),
     ("lines",),

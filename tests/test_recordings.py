@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+import warnings
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acagent_nb import differing
 from acagent_nb.errors import BadParams, Warned
-from acagent_nb.keyed import Question, asked, named
-from acagent_nb.messages import Message, Request, ToolCall
-from acagent_nb.options import Options
-from acagent_nb.recordings import Line, Recording, append, encoded, numbered, read
+from acagent_nb.keyed import Question, asked
+from acagent_nb.messages import Request
+from acagent_nb.recordings import Line, Recording, append, encoded, numbered
+from tests.kept import SECRET, answer, begin, chat, read, writer
 
-SECRET = "Does Anna love Bert?"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("state")
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "project" / "answers.jsonl"
-
-
-def chat(*texts: str, model: str = "tiny", **how: Any) -> Question:
-    """A question of several turns, the user's first."""
-    options = Options.of(how.pop("options", {}))
-    turns = tuple(Message("assistant" if at % 2 else "user", text) for at, text in enumerate(texts))
-    return asked("chat", Request(model, turns, options, **how))
-
-
-def answer(question: Question, n: int = 1, text: str = "Yes.", **more: str) -> Line:
-    events = [["text", text, [[3, len(text)]]]]
-    return Line(question.key, n, question.kind, question.model, request=question.request, events=events, **more)
-
-
-WRITER = """
-import sys
-from acagent_nb.recordings import Line, append
-path, who, count = sys.argv[1:]
-print("ready", flush=True)
-sys.stdin.readline()
-for n in range(int(count)):
-    append(path, Line(f"{who:>016}", n + 1, "chat", events=[["text", who * 5000, [[0, 5000]]]]))
-    print(n + 1, flush=True)
-"""
-
-
-def writer(file: Path, who: str, count: int) -> subprocess.Popen[str]:
-    """Another process that appends so many lines, once it is told to begin."""
-    arguments = [sys.executable, "-c", WRITER, str(file), who, str(count)]
-    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def begin(process: subprocess.Popen[str]) -> None:
-    assert process.stdin
-    process.stdin.write("\n")
-    process.stdin.flush()
 
 
 def test_an_answer_that_was_kept_is_found(file: Path) -> None:
@@ -233,6 +183,29 @@ def test_half_a_line_is_left_out_and_makes_room_for_the_next(file: Path, left: i
     assert read(file) == [first, third]
 
 
+def test_half_a_line_is_told_once_for_a_file_as_it_is(file: Path) -> None:
+    append(file, answer(chat("a")))
+    half = encoded(answer(chat(SECRET)))[:-2]
+    with file.open("ab") as cut:
+        cut.write(half)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            assert Recording(file).times(chat("a")) == 1
+        (warning,) = told
+        assert (warning.filename, warning.lineno) == ("<answers.jsonl>", 2)
+        shown = warnings.formatwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        assert shown.startswith("<answers.jsonl>:2: Warned: Line 2 of ")
+        assert len(shown.splitlines()) == 1, "neither our own code nor the recording's text"
+        other = Recording(file)
+        other.keep(answer(chat("b")))  # makes room first
+        with file.open("ab") as cut:
+            cut.write(half)
+        for recording in (other, Recording(file)):
+            assert recording.times(chat("b")) == 1
+    assert [each.lineno for each in told] == [2, 3]
+
+
 def test_half_a_character_at_the_end_is_half_a_line(file: Path) -> None:
     append(file, answer(chat("a")))
     with file.open("ab") as half:
@@ -304,10 +277,10 @@ def test_a_full_disk_is_told() -> None:
         append("/dev/full", answer(chat("a")))
 
 
-def test_no_lock_stays_beside_the_file(file: Path, home: Path) -> None:
+def test_no_lock_stays_beside_the_file(file: Path, state: Path) -> None:
     Recording(file).keep(answer(chat("a")))
     assert [each.name for each in file.parent.iterdir()] == [file.name]
-    assert all("answers" not in each.name for each in home.rglob("*"))
+    assert all("answers" not in each.name for each in state.rglob("*"))
 
 
 def test_answers_are_kept_where_no_lock_can_be(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -329,220 +302,3 @@ def test_ten_thousand_lines_are_read_at_once(file: Path) -> None:
     assert recording.nearest(chat("Question 9999!")) == (10_000, ["message 1 (user) differs from character 14 on"])
     assert recording.find(chat("Question 5?"), 1)
     print(f"{seconds:.3f} s to read, {time.process_time() - began:.3f} s to find the nearest")
-
-
-def test_the_key_is_of_what_changes_the_answer_only() -> None:
-    one = chat("Why?", options={"seed": 1, "temperature": 0.5})
-    assert len(one.key) == 16
-    assert one.key == chat("Why?", options={"temperature": 0.5, "seed": 1}, keep_alive="5m").key
-    others = [
-        chat("Why not?", options={"seed": 1, "temperature": 0.5}),
-        chat("Why?", options={"seed": 1}),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, format="json"),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, think=False),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, tools=({"type": "function"},)),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, truncate=True),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, model="other"),
-        chat("Why?", options={"seed": 1, "temperature": 0.5}, provider="openai"),
-    ]
-    assert len({one.key, *(each.key for each in others)}) == 1 + len(others)
-
-
-def test_the_key_is_the_same_in_every_version() -> None:
-    assert chat("Why? 😀", options={"temperature": 1}).key == "bdf95d044c673ad9"
-
-
-def test_a_question_is_found_again_by_what_stands_in_the_file(file: Path) -> None:
-    call = ToolCall("add", {"a": 1, "b": [2.0, None]}, "call_x7")
-    turns = (Message("user", "1+2?", images=("aGVsbG8=",)), Message("assistant", "", "Hm.", tool_calls=(call,)))
-    turns += (Message("tool", "3", tool_name="add", tool_call_id="call_x7"),)
-    tools = ({"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}},)
-    schema = {"type": "object", "properties": {"é": {"type": "number"}}}
-    question = asked("chat", Request("tiny", turns, Options(stop=["."], seed=1), schema, "low", tools=tools))
-    append(file, answer(question))
-    (line,) = read(file)
-    assert line.question == question
-    assert line.question.key == line.key
-
-
-def test_the_ids_that_a_server_makes_up_change_nothing() -> None:
-    def called(word: str) -> Question:
-        calls = tuple(ToolCall("add", {"a": at}, f"{word}{at}") for at in range(2))
-        results = (Message("tool", str(at), tool_name="add", tool_call_id=f"{word}{at}") for at in (1, 0))
-        return asked("chat", Request("tiny", (Message("assistant", tool_calls=calls), *results)))
-
-    assert called("a") == called("b")
-    assert [turn["tool_call_id"] for turn in called("a").request["messages"][1:]] == ["call 2", "call 1"]
-
-
-def test_a_picture_is_told_by_its_hash() -> None:
-    def seen(data: bytes) -> Question:
-        picture = base64.b64encode(data).decode()
-        return asked("chat", Request("tiny", (Message("user", "What is it?", images=(picture,)),)))
-
-    assert seen(b"hello").request["messages"][0]["images"] == [
-        "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-    ]
-    assert seen(b"hello").key != seen(b"hello!").key
-    drawn = asked("generate", Request("tiny"), prompt="It is", images=("aGVsbG8=",), raw=False, suffix=None)
-    assert drawn.request == {"prompt": "It is", "images": seen(b"hello").request["messages"][0]["images"]}
-
-
-@pytest.mark.parametrize(
-    ("provider", "model", "name"),
-    [
-        ("ollama", "tiny", "local_tiny"),
-        ("ollama", "Tiny:latest", "local_tiny"),
-        ("ollama", "registry.ollama.ai/library/tiny", "local_tiny"),
-        ("ollama", "tiny:skills", "local_tiny:skills"),
-        ("ollama", "hf.co/user/model:Q4_K_M", "local_hf.co/user/model:q4_k_m"),
-        ("ollama", "not a name", "local_not a name"),
-        ("openai", "gpt-4o-mini", "gpt-4o-mini"),
-        ("lab", "Qwen/Qwen3", "lab/Qwen/Qwen3"),
-    ],
-)
-def test_a_model_has_one_name(provider: str, model: str, name: str) -> None:
-    assert named(provider, model) == name
-
-
-FILE = "sha256:" + "0" * 63
-SCHEMA = {"type": "object"}
-ADD = {"type": "function", "function": {"name": "add", "description": "Adds."}}
-SUM = {"type": "function", "function": {"name": "add", "description": SECRET}}
-MULTIPLY = {"type": "function", "function": {"name": "multiply"}}
-CALLED = asked("chat", Request("tiny", (Message("assistant", tool_calls=(ToolCall("f", {"a": SECRET}),)),)))
-UNCALLED = asked("chat", Request("tiny", (Message("assistant", tool_calls=(ToolCall("f", {"a": 1}),)),)))
-PICTURE = asked("chat", Request("tiny", (Message("user", "a", images=("aGVsbG8=",)),)))
-SYSTEM = asked("chat", Request("tiny", (Message("system", "a"),)))
-
-
-def generated(**more: Any) -> Question:
-    return asked("generate", Request("tiny"), **more)
-
-
-@pytest.mark.parametrize(
-    ("question", "recorded", "words"),
-    [
-        (chat("a"), chat("a"), []),
-        (chat("a", model="b"), chat("a", model="c"), ["model local_b, recorded local_c"]),
-        (
-            chat("a", options={"temperature": 0.7}),
-            chat("a", options={"temperature": 0.9}),
-            ["temperature is 0.7, recorded 0.9"],
-        ),
-        (chat("a", options={"seed": 1}), chat("a"), ["seed is 1, recorded none"]),
-        (chat("a"), chat("a", options={"stop": ["."]}), ['has no stop, recorded ["."]']),
-        (chat("a"), chat("a", format="json"), ["has no format"]),
-        (chat("a", format="json"), chat("a"), ["has a format, recorded none"]),
-        (chat("a", format="json"), chat("a", format=SCHEMA), ["has another format"]),
-        (chat("a", think=True), chat("a", think="low"), ["think is true, recorded low"]),
-        (chat("a", think=False), chat("a"), ["think is false, recorded none"]),
-        (chat("a", truncate=True), chat("a"), ["truncate is true, recorded none"]),
-        (chat("a", tools=(ADD, MULTIPLY)), chat("a", tools=(ADD,)), ["tools add, multiply, recorded add"]),
-        (chat("a"), chat("a", tools=(ADD,)), ["tools none, recorded add"]),
-        (chat("a", tools=(ADD,)), chat("a", tools=(SUM,)), ["the tool add is described otherwise"]),
-        (chat(SECRET), chat(SECRET[:16] + "!"), ["message 1 (user) differs from character 17 on"]),
-        (chat("a", "b", SECRET), chat("a", "b"), ["3 messages, recorded 2"]),
-        (
-            chat("a", SECRET),
-            chat("a", "b", "c"),
-            ["2 messages, recorded 3", "message 2 (assistant) differs from character 1 on"],
-        ),
-        (CALLED, UNCALLED, ["message 1 (assistant) has other calls"]),
-        (PICTURE, chat("a"), ["message 1 (user) has other pictures"]),
-        (chat("a"), SYSTEM, ["message 1 (user) is recorded as system"]),
-        (generated(prompt=SECRET), generated(prompt="Do you?"), ["the prompt differs from character 3 on"]),
-        (generated(prompt="a", suffix=SECRET), generated(prompt="a"), ["has a suffix, recorded none"]),
-        (
-            generated(prompt="a", images=["aGVsbG8="]),
-            generated(prompt="a", images=["aGVsbA=="]),
-            ["picture 1 is another"],
-        ),
-        (generated(prompt="a", raw=True), generated(prompt="a"), ["raw is true, recorded none"]),
-        (
-            asked("embed", Request("b"), texts=["a", SECRET]),
-            asked("embed", Request("b"), texts=["a", "b"]),
-            ["text 2 differs from character 1 on"],
-        ),
-        (
-            asked("embed", Request("b"), texts=["a"], dimensions=2),
-            asked("embed", Request("b"), texts=["a"]),
-            ["dimensions is 2, recorded none"],
-        ),
-        (Question("show", "local_a", {}), Question("pull", "local_a", {}), ["kind show, recorded pull"]),
-        (
-            Question("create", "local_a", {"adapter": FILE + "a", "from_model": "b"}),
-            Question("create", "local_a", {"adapter": FILE + "b", "from_model": "c"}),
-            ["has another adapter", "from_model is b, recorded c"],
-        ),
-        (
-            Question("create", "local_a", {"parameters": {"seed": 1}}),
-            Question("create", "local_a", {"system": SECRET}),
-            ["has no system", "seed is 1, recorded none"],
-        ),
-    ],
-)
-def test_the_nearest_is_told_in_places_and_names(
-    file: Path, question: Question, recorded: Question, words: list[str]
-) -> None:
-    append(file, answer(Question("version", "", {})))
-    append(file, answer(recorded, text=SECRET))
-    assert Recording(file).nearest(question) == (2, words)
-
-
-def test_the_nearest_is_of_the_same_kind_then_of_the_same_text_then_of_the_same_model(file: Path) -> None:
-    for line in (
-        generated(prompt="Why is the sky blue?"),
-        chat("What is a token?"),
-        chat("Why is the sky blue?", model="other"),
-        chat("Why is the sky red?"),
-        chat("Why is the sky red?", model="other"),
-    ):
-        append(file, answer(line))
-    recording = Recording(file)
-    places = {
-        3: chat("Why is the sky blue?", model="third"),
-        4: chat("Why is the sky bed?"),
-        2: chat("What is a taken?"),
-        5: chat("Why is the sky rad?", model="other"),
-        1: generated(prompt="What is a token?"),
-    }
-    assert [(recording.nearest(question) or (0,))[0] for question in places.values()] == list(places)
-
-
-PRIVATE = st.text("§¶¤", max_size=6)
-PARTS: dict[str, st.SearchStrategy[Any]] = {
-    "messages": st.lists(
-        st.fixed_dictionaries(
-            {"role": st.sampled_from(["user", "assistant", "tool"])},
-            optional={
-                "content": PRIVATE,
-                "thinking": PRIVATE,
-                "images": st.lists(PRIVATE, max_size=2),
-                "tool_calls": st.lists(st.fixed_dictionaries({"function": st.dictionaries(PRIVATE, PRIVATE)})),
-            },
-        ),
-        max_size=3,
-    ),
-    "tools": st.lists(st.fixed_dictionaries({"function": st.fixed_dictionaries({"description": PRIVATE})}), max_size=2),
-    "format": PRIVATE | st.dictionaries(PRIVATE, PRIVATE, max_size=2),
-    "images": st.lists(PRIVATE, max_size=2),
-    "texts": st.lists(PRIVATE, max_size=3),
-    "license": st.lists(PRIVATE, max_size=2),
-    "modelfile": st.dictionaries(st.just("system"), PRIVATE),
-    "options": st.dictionaries(st.sampled_from(["seed", "temperature"]), st.integers(0, 3)),
-    **dict.fromkeys(("prompt", "suffix", "system", "template", "adapter"), PRIVATE),
-}
-REQUESTS = st.fixed_dictionaries({}, optional=PARTS).map(
-    lambda request: {name: value for name, value in request.items() if value}  # what is empty is never said
-)
-
-
-@given(REQUESTS, REQUESTS)
-def test_no_prompt_is_told_whatever_differs(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    question, recorded = Question("chat", "local_tiny", ours), Question("chat", "local_tiny", theirs)
-    told = differing.words(question, recorded)
-    assert not set("§¶¤") & set("".join(told))
-    assert bool(told) == (differing.distance(question, recorded) > 0)
-    assert not differing.words(question, question)
-    assert differing.distance(question, recorded) == pytest.approx(differing.distance(recorded, question))

@@ -5,6 +5,7 @@
 | `run.py` | `acagent-nb run` |
 | `check.py` | `acagent-nb check` |
 | `demo.py` | `acagent-nb demo` |
+| `arguments.py` | the arguments that `run` and `check` share |
 | `paths.py` | paths, patterns and folders -> notebooks, and the places for what is made of them |
 | `progress.py` | what a user sees of a run: a line, and the table in the end |
 | `job.py` | one notebook is run: a `Job` in, what `Ran` out |
@@ -12,6 +13,7 @@
 | `engine.py` | papermill's engine `acagent`, which a job uses |
 | `kernel.py` | a kernel of this Python |
 | `answer_files.py` | `replay:FILE` and the like: the file of recorded answers of one notebook |
+| `answer_uses.py` | which of these answers notebooks take, for `acagent-nb answers prune` |
 | `preparing.py` | before a run: the server is looked for, and models that are missing are pulled |
 | `asked_models.py` | which models these are |
 | `executed.py` | after a run: outputs tidied, provenance lifted, what belongs to the machine left out |
@@ -25,5 +27,6 @@
 | `html_page.py` | an executed notebook -> one page without scripts |
 | `html_index.py` | titles of pages, and the list of all |
 | `html_clean.py` | HTML of others -> HTML that runs and fetches nothing |
+| `html_maths.py` | formulas -> MathML |
 | `html_widgets.py` | a widget -> a table that needs no kernel |
 """

@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import BadOption
+from ..modes import FORM, NOTEBOOK, parted
+from ..modes import VARIABLE as VARIABLE
 from .plugin import NONE
-
-VARIABLE = "ACAGENT_NB_ANSWERS"
-NOTEBOOK = "{notebook}"  # in a path: the notebook's name without .ipynb
-_MODES = ("record", "replay", "auto")
 
 
 def answers(setting: str, notebook: str | Path) -> str:
@@ -35,12 +33,13 @@ def answers(setting: str, notebook: str | Path) -> str:
     """
     if setting.strip() in ("", NONE):
         return ""
-    mode, colon, file = setting.strip().partition(":")
-    if mode not in _MODES or not colon or not file:
+    told = parted(setting)
+    if told is None:
         raise BadOption(
             f"{setting!r} does not say what to do with which file of answers.",
-            "Write record:FILE, replay:FILE or auto:FILE, for example replay:answers/{notebook}.jsonl",
+            f"Write {FORM}, for example replay:answers/{NOTEBOOK}.jsonl",
         )
+    mode, file = told
     return f"{mode}:{os.path.abspath(os.path.expanduser(named(file, notebook)))}"
 
 
