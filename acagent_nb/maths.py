@@ -10,7 +10,9 @@ alone in a `<span>`, where MathJax can't take them for the beginning of a formul
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import escape
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
@@ -23,10 +25,11 @@ _INLINE = re.compile(r"\$(?![\s$])(?:\\.|[^\\$])*?(?<!\s)\$(?!\d)", re.DOTALL)
 # Formulas that lead somewhere, style what is around them, or change what later formulas mean.
 _DENIED = re.compile(
     r"\\(?:href|url|style|class|cssId|data|html\w*|bbox|require|unicode|mmlToken|includegraphics|texttip|mathtip|toggle"
-    r"|[gex]?def|let|(?:re)?new(?:command|environment)|Declare\w+|label)(?![A-Za-z])",
+    r"|[gex]?def|let|(?:(?:re)?new|provide)(?:command|environment)|Declare\w+|label)(?![A-Za-z])",
     re.IGNORECASE,
 )
 _LONE = re.compile(r"[$\\]")
+_OPENING = re.compile(rf"{'|'.join(map(re.escape, _PAIRS))}|{_BEGIN.pattern}")
 
 
 def install(reader: MarkdownIt) -> None:
@@ -36,6 +39,37 @@ def install(reader: MarkdownIt) -> None:
     reader.add_render_rule("maths", lambda _, tokens, at, *__: escape(tokens[at].content, quote=False))
     reader.add_render_rule("maths_block", lambda _, tokens, at, *__: f"<p>{escape(tokens[at].content)}</p>\n")
     reader.add_render_rule("text", lambda _, tokens, at, *__: plain(tokens[at].content))
+
+
+class Formula(NamedTuple):
+    """A formula in a text.
+
+    Attributes
+    ----------
+    start, end
+        Where it stands, its marks included.
+    latex
+        What is between them; an environment as a whole.
+    block
+        Whether it has a line of its own.
+    """
+
+    start: int
+    end: int
+    latex: str
+    block: bool
+
+
+def formulas(text: str) -> Iterator[Formula]:
+    """The formulas in a text that is no Markdown any more, such as that of a page."""
+    at = 0
+    while found := _OPENING.search(text, at):
+        start, marks = found.start(), len(found[0])
+        at = start + 1
+        if (end := _end(text, start, len(text))) is not None:
+            latex = text[start + marks : end - marks] if found[0] in _PAIRS else text[start:end]
+            yield Formula(start, end, latex, found[0] not in ("$", "\\("))
+            at = end
 
 
 def plain(text: str) -> str:

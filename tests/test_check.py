@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from acagent_nb.cli import main
 from acagent_nb.errors import BadOption
@@ -64,6 +65,34 @@ def test_a_difference_is_told_kept_and_gone(folder: Path, capfd: pytest.CaptureF
     kept = nbformat.read(token, as_version=4)
     assert kept.cells[1].outputs[0].text.startswith("A token is")
     assert (kept.metadata.mine, kept.metadata.kernelspec.name) == ("stays", "my")
+
+
+def test_run_and_check_name_a_cell_alike(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cells = [new_markdown_cell("# Prose"), new_code_cell("1", execution_count=16), new_code_cell(" ")]
+    cells += [new_code_cell("1 / 0", execution_count=17)]
+    nbformat.write(new_notebook(cells=cells), folder / "wrong.ipynb")
+    assert main(["check", "wrong.ipynb"]) == 1
+    assert "wrong.ipynb, cell [2]: 1 / 0\nZeroDivisionError" in capfd.readouterr().out
+    assert main(["check", "wrong.ipynb", "--update"]) == 1
+    assert "wrong.ipynb, cell [2]: 1 / 0\nZeroDivisionError" in capfd.readouterr().out
+    assert main(["run", "wrong.ipynb", "-o", "out.ipynb"]) == 1
+    assert "  Cell [2] failed: ZeroDivisionError" in capfd.readouterr().out
+    assert nbformat.read(folder / "out.ipynb", as_version=4).cells[-1].execution_count == 2
+
+
+@pytest.mark.parametrize("flags", [(), ("--update",), ("-n", "2")])
+def test_cells_that_ask_although_it_is_recorded_are_counted(
+    folder: Path,
+    server: str,
+    flags: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", server)
+    edit(folder / "sky.ipynb", replace("%%llm local_tiny", "%%llm local_tiny --fresh --temperature 0"))
+    edit(folder / "token.ipynb", replace("temperature=0", "temperature=0, fresh=True"))
+    main(["check", "sky.ipynb", "token.ipynb", "--answers", REPLAY, *flags])
+    assert ", all answers replayed, but for 2 cells that asked live" in capfd.readouterr().out
 
 
 def test_an_update_from_a_recording_leaves_what_was_measured(folder: Path) -> None:

@@ -36,7 +36,8 @@ SCHEMAS = {
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OLLAMAS = ("ollama", "ollama-nvidia", "ollama-amd")
 CONDA_NAMES = {"docstring-parser": "docstring_parser", "matplotlib": "matplotlib-base"}
-BY_PIP = {"ollama", "playwright", "uvloop", "xllamacpp"}  # other things have these names there, or not each system
+# Others have these names there, or they are not there, or not for each system.
+BY_PIP = {"math-core", "ollama", "playwright", "uvloop", "xllamacpp"}
 
 
 def read(name: str) -> Any:

@@ -121,7 +121,7 @@ def test_a_failing_cell_is_told_in_two_lines(tmp_path: Path) -> None:
         ran = demo(tmp_path, OLLAMA_HOST=broken.url)
     assert ran.returncode == 1
     said_last = ran.stderr.splitlines()
-    assert said_last[0].startswith("Cell 5 failed: Incomplete: The answer broke off")
+    assert said_last[0].startswith("Cell [3] failed: Incomplete: The answer broke off")
     assert said_last[1] == f"See {Path('acagent-nb-demo', '01_first_cell.ipynb')}"
     assert len(said_last) == 2
 

@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from acagent_nb.columns import Columns
 from acagent_nb.growing import Growing
 from acagent_nb.messages import Done, Message, Request, Text, Thinking, ToolCall, ToolResult
+from acagent_nb.render import code
 from acagent_nb.runnable.html_clean import clean_html
 from acagent_nb.runnable.html_index import Entry, about, index, title
 from acagent_nb.runnable.html_page import html_page
@@ -182,6 +183,9 @@ def test_the_pages_of_several_notebooks_lead_to_each_other() -> None:
     assert "<nav" not in html_page(new_notebook(), "Alone")
     listed = index([Entry("1 a.html", "The <first>", "It & more."), Entry("2.html", "Second", "")])
     assert '<a href="1%20a.html">The &lt;first&gt;</a><p>It &amp; more.</p>' in listed
+    typeset = "<math><mi>x</mi></math>"
+    assert f">Of {typeset}</a><p>So {typeset} for $5.</p>" in index([Entry("1.html", "Of $x$", "So $x$ for $5.")])
+    assert f"← Of {typeset}</a>" in html_page(new_notebook(), "This", before=("1.html", "Of $x$"))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,13 @@ def test_the_pages_of_several_notebooks_lead_to_each_other() -> None:
         ("Only a_name here", "file", "Only a_name here"),
         ("# Head\n\n| a |\n|---|\n\n> quote\n\nIs it 3.5 or\n4? Yes.", "Head", "Is it 3.5 or 4?"),
         ("", "file", ""),
+        (
+            "```\n# no heading\n\nno prose\n```\n\n# `A` ~b~ \\*c\\*\n\n[![a badge](b.png)](b)\n\n- a list\n\n$$x$$\n\n"
+            "*First* ![the](x.png) [word][1] costs $5, and $a_1*b*$ is <b>bold</b> &amp; "
+            "[x]( https://a.example 'y' ).\n\n[1]: z",
+            "A ~b~ *c*",
+            "First the word costs $5, and $a_1*b*$ is bold & x.",
+        ),
     ],
 )
 def test_what_a_notebook_is_called_and_about(prose: str, called: str, first: str) -> None:
@@ -198,6 +209,18 @@ def test_what_a_notebook_is_called_and_about(prose: str, called: str, first: str
     assert (title(notebook, Path("file.ipynb")), about(notebook)) == (called, first)
     notebook.metadata["title"] = "By its metadata"
     assert title(notebook, Path("file.ipynb")) == "By its metadata"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
+def test_code_in_an_answer_is_selected_by_a_click_although_no_script_runs(tmp_path: Path) -> None:
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    answer = new_output("display_data", {"text/html": code("x = 1\ny = 2", "python")})
+    place = tmp_path / "page.html"
+    place.write_text(html_page(new_notebook(cells=[new_code_cell("1", outputs=[answer])]), "A"), encoding="utf-8")
+    with page("file://") as tab:
+        tab.goto(place.as_uri())
+        tab.get_by_title("Select the code").click()
+        assert tab.evaluate("getSelection().toString()").strip() == "x = 1\ny = 2"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")

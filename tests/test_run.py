@@ -105,11 +105,28 @@ def test_a_tool_that_nobody_can_be_asked_about_fails_in_two_lines(run: Run) -> N
     write("ask.ipynb", LOAD, TOOL, "%%llm local_tiny:skills --tool add\nWhat is 2 + 3?")
     status, out, _ = run("ask.ipynb")
     assert status == 1
-    assert "  Cell 4 failed: BadOption: Nobody is there who could be asked before a function is called.\n" in out
+    assert "  Cell [3] failed: BadOption: Nobody is there who could be asked before a function is called.\n" in out
     assert "  Write --yes if the model may call these functions without asking.\n" in out
-    assert out.rstrip().endswith("cell 4: BadOption")
+    assert out.rstrip().endswith("cell [3]: BadOption")
     assert [path.name for path in Path().iterdir() if path.suffix == ".ipynb"] == ["ask.ipynb"]
     assert not read("ask.ipynb").cells[1].outputs
+
+
+def test_an_answer_that_failed_or_was_stopped_is_none(run: Run, tmp_path: Path) -> None:
+    write(
+        "half.ipynb",
+        LOAD,
+        "%%llm local_tiny --num-predict 3\nWhy is the sky blue?",
+        "# TAG: raises-exception\nget_ipython().run_cell_magic('llm', 'local_nobody_has_this --no-pull', 'Why?')",
+        "# TAG: raises-exception\n"
+        "get_ipython().run_cell_magic('llm', 'local_tiny --timeout 0.000001', 'Write a haiku about the sea.')",
+    )
+    status, out, complaint = run("half.ipynb", "-o", "out.ipynb")
+    assert (status, complaint) == (0, "")
+    name, cells, _, *answers = out.rstrip().splitlines()[-1].split()
+    assert (name, cells, *answers[:3]) == ("half.ipynb", "4", "1", "(2", "unfinished)")
+    totals = read("out.ipynb").metadata["acagent_nb"]["totals"]
+    assert (totals["answers"], totals["unfinished"], totals["tokens_out"]) == (1, 2, 3)
 
 
 def test_many_side_by_side_where_one_fails(run: Run, tmp_path: Path) -> None:
@@ -124,12 +141,12 @@ def test_many_side_by_side_where_one_fails(run: Run, tmp_path: Path) -> None:
     words = ("--jobs", "2", "-o", "out", "--html", "site", "--answers", "replay:a/{notebook}.jsonl")
     status, out, complaint = run("nb", *words)
     assert (status, complaint) == (1, "")
-    assert "  Cell 3 failed: AssertionError: not so\n" in out
+    assert "  Cell [2] failed: AssertionError: not so\n" in out
     results = {line.split()[0]: line.split("   ")[-1].strip() for line in out.splitlines() if "   " in line}
     assert results == {
         "NOTEBOOK": "RESULT",
         "1_first.ipynb": "ok",
-        "2_wrong.ipynb": "cell 3: AssertionError",
+        "2_wrong.ipynb": "cell [2]: AssertionError",
     }
     assert f"replay:{tmp_path}/a/1_first.jsonl" in texts(read("out/1_first.ipynb"))
     wrong = texts(read("out/2_wrong.ipynb"))
@@ -155,14 +172,14 @@ def test_in_a_terminal_one_line_tells_the_cell(run: Run, monkeypatch: pytest.Mon
         while more := os.read(ours, 100_000):
             shown += more.decode()
     os.close(ours)
-    assert "\r\x1b[Kone [2/3] 1\r\x1b[Kone [3/3] print('two')\r\x1b[Kone.ipynb: ok in" in shown
+    assert "\r\x1b[Kone [1/2] 1\r\x1b[Kone [2/2] print('two')\r\x1b[Kone.ipynb: ok in" in shown
 
 
 def test_a_cell_that_takes_too_long_is_stopped(run: Run) -> None:
     write("slow.ipynb", "print('begun')", "import time\nprint('here', flush=True)\ntime.sleep(600)")
     status, out, _ = run("slow.ipynb", "--timeout", "1", "--in-place")
     assert status == 1
-    assert "  Cell 3 took longer than 1 s.\n  Give more with --timeout.\n" in out
+    assert "  Cell [2] took longer than 1 s.\n  Give more with --timeout.\n" in out
     assert texts(read("slow.ipynb")).startswith("begun\n\nhere\n")
 
 

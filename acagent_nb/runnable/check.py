@@ -14,7 +14,7 @@ from textwrap import fill
 from typing import Any
 
 from ..errors import BadOption, MissingExtra
-from . import answer_files, paths
+from . import answer_files, arguments, paths
 
 DONE, WRONG, UNCHECKED = 0, 1, 2
 _NEEDED = ("pytest", "nbval", "ipykernel", "nbclient")
@@ -39,22 +39,12 @@ def add(commands: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "notebooks", metavar="NOTEBOOK", nargs="+", help="a notebook, a pattern, or a folder with all in it"
-    )
+    arguments.add_notebooks(command)
     command.add_argument(
         "--lax", action="store_true", help="compare only the outputs of cells that are tagged nbval-check-output"
     )
-    command.add_argument(
-        "--answers",
-        metavar="MODE:FILE",
-        default="",
-        help="replay:FILE, record:FILE, auto:FILE, or none for live answers (default: ACAGENT_NB_ANSWERS, else "
-        "acagent_nb_answers in the configuration of pytest)",
-    )
-    command.add_argument(
-        "-n", "--jobs", metavar="N", type=int, default=1, help="check so many side by side (default: 1)"
-    )
+    default = "ACAGENT_NB_ANSWERS, else acagent_nb_answers in the configuration of pytest"
+    arguments.add_answers_and_jobs(command, "check", default)
     command.add_argument(
         "--update", action="store_true", help="keep the new outputs where they mean something else, and compare nothing"
     )
@@ -67,7 +57,7 @@ def _run(given: argparse.Namespace) -> int:
         return check(
             given.notebooks,
             lax=given.lax,
-            answers=given.answers,
+            answers=given.answers or "",
             jobs=given.jobs,
             update=given.update,
             only=given.only,
@@ -119,8 +109,7 @@ def check(
         raise MissingExtra(f"Checking notebooks takes {' and '.join(missing)}.", paths.INSTALL)
     if jobs > 1 and find_spec("xdist") is None:
         raise MissingExtra("Checking several notebooks at a time takes pytest-xdist.", "pip install pytest-xdist")
-    if jobs < 1:
-        raise BadOption(f"--jobs takes a number of at least 1, not {jobs}.", "For example --jobs 2")
+    arguments.check_jobs(jobs)
     answer_files.answers(answers, "notebook")
     found = paths.notebooks(notebooks)
     for path in found:

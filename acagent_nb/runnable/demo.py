@@ -16,7 +16,7 @@ from ..errors import LLMError, MissingExtra
 if TYPE_CHECKING:
     from .job import Job
 
-_NEEDED = ("papermill", "nbconvert", "ipykernel", "xllamacpp")
+_NEEDED = ("papermill", "nbconvert", "ipykernel", "math_core", "xllamacpp")
 _NAME = "01_first_cell"
 _MODEL = "tiny:latest"
 

@@ -7,7 +7,7 @@ kernels, widgets, run times   ─► nothing, where it is to be committed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..origins import KEY
@@ -67,7 +67,8 @@ def totals(notebook: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        `answers`, and `replayed` among them; `tokens_in`, `tokens_out`; `seconds` that they took.
+        `answers`, and `replayed` among them; `unfinished`, which failed or were stopped, and are no answers;
+        `tokens_in`, `tokens_out`; `seconds` that they all took.
     """
     found: dict[str, Any] = notebook.metadata.get(KEY, {}).get("totals") or _totals([])
     return found
@@ -76,12 +77,22 @@ def totals(notebook: Any) -> dict[str, Any]:
 def summary(notebook: Any) -> str:
     """The same for people."""
     sums = totals(notebook)
-    if not sums["answers"]:
+    if not (sums["answers"] or sums["unfinished"]):
         return "no answers shown"
     many = "1 answer shown" if sums["answers"] == 1 else f"{sums['answers']:,} answers shown"
-    replayed = f" ({sums['replayed']:,} replayed)" if sums["replayed"] else ""
     tokens = f"{sums['tokens_in']:,} tokens in, {sums['tokens_out']:,} out"
-    return f"{many}{replayed}, {tokens}, {sums['seconds']:.1f} s of waiting for them"
+    return f"{many}{besides(sums)}, {tokens}, {sums['seconds']:.1f} s of waiting for them"
+
+
+def besides(sums: Mapping[str, int]) -> str:
+    """What is to be said of answers beside how many they are: how they came, and that others did not."""
+    told = ", ".join(f"{sums[name]:,} {name}" for name in ("replayed", "unfinished") if sums[name])
+    return f" ({told})" if told else ""
+
+
+def asked_live(outputs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the outputs of a cell show an answer that is no kept one."""
+    return any(_whole(each) and not each.get("replayed") for each in _told(outputs))
 
 
 def _merged(outputs: list[Any]) -> list[Any]:
@@ -99,17 +110,27 @@ def _merged(outputs: list[Any]) -> list[Any]:
 def _answers(notebook: Any) -> Iterator[dict[str, Any]]:
     """How each answer was made, with the cell that asked it (counted from 0) and that cell's number."""
     for number, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", ()):
-            told = output.get("metadata", {}).get(KEY, {})
-            for each in told.get("answers", [told]):
-                if "model" in each:  # what the panels leave of themselves is no answer
-                    yield {"cell": number, "execution_count": cell.get("execution_count"), **each}
+        for each in _told(cell.get("outputs", ())):
+            yield {"cell": number, "execution_count": cell.get("execution_count"), **each}
+
+
+def _told(outputs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for output in outputs:
+        told = output.get("metadata", {}).get(KEY, {})
+        yield from (each for each in told.get("answers", [told]) if "model" in each)  # panels tell of themselves
+
+
+def _whole(answer: Mapping[str, Any]) -> bool:
+    """Whether the model came to an end, if only at the bound that was set for it."""
+    return answer.get("done_reason") is not None and answer.get("mark", "cut off") == "cut off"
 
 
 def _totals(told: list[dict[str, Any]]) -> dict[str, Any]:
+    whole = [each for each in told if _whole(each)]
     return {
-        "answers": len(told),
-        "replayed": sum(bool(each.get("replayed")) for each in told),
+        "answers": len(whole),
+        "replayed": sum(bool(each.get("replayed")) for each in whole),
+        "unfinished": len(told) - len(whole),
         "tokens_in": sum(each.get("prompt_eval_count") or 0 for each in told),
         "tokens_out": sum(each.get("eval_count") or 0 for each in told),
         "seconds": round(sum(each.get("seconds") or 0 for each in told), 3),

@@ -7,11 +7,12 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from html import unescape
+from itertools import takewhile
 from typing import Any
 
 from .. import errors
 from ..errors import LLMError
-from .executed import INJECTED, MARKER, tagged
+from .executed import MARKER, tagged
 from .kernel import OURS
 
 _ORDER = ("text/plain", "stdout", "stderr", "text/markdown", "text/html")  # what is read best comes first
@@ -26,18 +27,22 @@ _TAG = re.compile(r"<[^>]+>")
 _PLACE = re.compile(r"\bCell In\s?\[[^\]]*\], line (\d+)")
 
 
-def title(cell: Any, place: int) -> str:
-    """A cell as its author knows it.
+def named(cell: Any, cells: Sequence[Any]) -> str:
+    """A cell by the number that JupyterLab gives it, `In [3]`, when all are run from the top; an empty one gets none.
 
     Parameters
     ----------
     cell
-        An nbformat node.
-    place
-        How many code cells stand before it.
+        An nbformat node, one of the `cells` of a notebook.
     """
+    before = takewhile(lambda each: each is not cell, cells)
+    return f"cell [{sum(each.cell_type == 'code' and bool(each.source.strip()) for each in before) + 1}]"
+
+
+def title(cell: Any, cells: Sequence[Any]) -> str:
+    """A cell as its author knows it: its name and its first line."""
     first = next((line for line in cell.source.splitlines() if line.strip()), "")
-    return f"cell [{cell.execution_count or place + 1}]: {first}"
+    return f"{named(cell, cells)}: {first}"
 
 
 def count(number: int, word: str) -> str:
@@ -99,7 +104,8 @@ def of_run(error: Exception, notebook: Any, timeout: float | None) -> tuple[str,
     from papermill import PapermillExecutionError
 
     if isinstance(error, PapermillExecutionError):
-        where = f"cell {_number(error.cell_index, notebook)}"
+        ran = [cell for cell in notebook.cells if not tagged(cell, MARKER)]  # as papermill has counted them
+        where = named(ran[error.cell_index], ran)
         if timeout and error.ename in _STOPPED:
             return f"{where}: too slow", [
                 f"{where.capitalize()} took longer than {timeout:g} s.",
@@ -192,9 +198,3 @@ def _read(html: str) -> str:
 def _short(lines: list[str]) -> list[str]:
     left = len(lines) - _MOST
     return [*lines[:_MOST], f"… and {left} lines more"] if left > 0 else lines
-
-
-def _number(index: int, notebook: Any) -> int:
-    """A cell's number, from 1, as in the notebook before papermill put cells of its own into it."""
-    ran = [cell for cell in notebook.cells if not tagged(cell, MARKER)]
-    return sum(not tagged(cell, INJECTED) for cell in ran[:index]) + 1

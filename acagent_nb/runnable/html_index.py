@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from .. import maths
+
 INDEX = "index.html"
 
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_SAID = ("text", "code_inline", "maths")  # parts of a line that say something; a picture's words do beside others
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -68,35 +74,48 @@ def title(notebook: Any, path: Path) -> str:
     """What a notebook is called: by its metadata, its first heading or its file."""
     if told := notebook.metadata.get("title"):
         return str(told)
-    heading = _HEADING.search(_prose(notebook))
-    return _bare(heading[1]) if heading else path.stem
+    return next(_texts(notebook, "heading_open"), path.stem)
 
 
 def about(notebook: Any) -> str:
     """The first sentence of a notebook's prose; empty if it has none."""
-    for part in re.split(r"\n\s*\n", _HEADING.sub("\n", _prose(notebook))):
-        text = " ".join(part.split())
-        if text and text[0] not in "|>-*`<!":
-            sentence = _SENTENCE.match(text)
-            return _bare(sentence[0] if sentence else text)
-    return ""
+    text = next(_texts(notebook, "paragraph_open"), "")
+    sentence = _SENTENCE.match(text)
+    return sentence[0] if sentence else text
 
 
 def index(entries: Sequence[Entry]) -> str:
     """The page that lists all others."""
+    from .html_maths import with_maths
+
     lines = [
-        f'<li><a href="{quote(each.file)}">{escape(each.title)}</a>'
-        + (f"<p>{escape(each.about)}</p>" if each.about else "")
+        f'<li><a href="{quote(each.file)}">{with_maths(escape(each.title))}</a>'
+        + (f"<p>{with_maths(escape(each.about))}</p>" if each.about else "")
         + "</li>"
         for each in entries
     ]
     return _PAGE.format(entries="\n".join(lines))
 
 
-def _prose(notebook: Any) -> str:
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+def _texts(notebook: Any, kind: str) -> Iterator[str]:
+    """What headings or paragraphs say, without Markdown's marks; in lists and quotes, and pictures alone, are none."""
+    for cell in notebook.cells:
+        tokens = _reader().parse(cell.source) if cell.cell_type == "markdown" else []
+        for opening, inline in pairwise(tokens):
+            parts = inline.children or []
+            if opening.type == kind and opening.level == 0 and any(each.type in _SAID for each in parts):
+                yield " ".join("".join(map(_said, parts)).split())
 
 
-def _bare(text: str) -> str:
-    """Markdown's inline marks left out."""
-    return re.sub(r"[*`]|(?<!\w)_|_(?!\w)", "", _LINK.sub(r"\1", text)).strip()
+def _said(part: Token) -> str:
+    """What is read of a part of a line."""
+    if part.type in (*_SAID, "image"):
+        return part.content
+    return " " if part.type.endswith("break") else ""
+
+
+@cache
+def _reader() -> MarkdownIt:
+    reader = MarkdownIt("commonmark").enable("table")
+    maths.install(reader)
+    return reader

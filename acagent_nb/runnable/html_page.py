@@ -15,6 +15,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from .html_clean import clean_html
+from .html_maths import with_maths
 from .html_widgets import without_widgets
 
 Link = tuple[str, str]  # a page's file name and its title
@@ -34,6 +35,9 @@ main, .acagent-nb-pages {{ max-width: 68rem; margin: 0 auto; padding: 0 16px; bo
 .acagent-nb-pages a:hover {{ text-decoration: underline; }}
 .acagent-nb-pages a:last-child {{ text-align: right; }}
 .jp-InputArea-editor {{ overflow-x: auto; }}
+math {{ font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", "Libertinus Math", "STIX Math",
+  "DejaVu Math TeX Gyre", math; }}
+menclose[notation=box] {{ border: 1px solid; padding: 0.1em 0.3em; }}
 .celltag_papermill-error-cell-tag span {{ color: var(--jp-error-color1) !important; font: inherit !important; }}
 .jp-RenderedImage img, .jp-RenderedSVG img {{ max-width: 100%; height: auto; }}
 @media (max-width: 640px) {{
@@ -51,6 +55,7 @@ _TEMPLATE = (
     + "{% block html_head_css %}"
     + f"{{{{ resources.include_css('static/theme-dark.css') | replace('<style', '<style {_DARK}', 1) }}}}"
     + f"{_STYLE}{{% endblock %}}"
+    + "{% block data_latex %}{{ super() | with_maths }}{% endblock %}"
     + "{% block body_header %}{{ super() }}{{ resources.pages }}{% endblock %}"
     + "{% block body_footer %}{{ resources.pages }}{{ super() }}{% endblock %}"
 )
@@ -89,7 +94,7 @@ def html_page(
         config=Config(NbConvertBase={"display_data_priority": list(_KINDS)}),
         sanitize_html=True,
         raw_template=_TEMPLATE,
-        filters={"clean_html": clean_html},
+        filters={"clean_html": lambda html: with_maths(clean_html(html)), "with_maths": with_maths},
     )
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}, "pages": _pages(before, after)})
     return str(page)
@@ -109,8 +114,8 @@ def _pages(before: Link | None, after: Link | None) -> str:
     if before is None and after is None:
         return ""
     links = [
-        f'<a rel="prev" href="{quote(before[0])}">← {escape(before[1])}</a>' if before else "<span></span>",
+        f'<a rel="prev" href="{quote(before[0])}">← {with_maths(escape(before[1]))}</a>' if before else "<span></span>",
         '<a href="index.html">All notebooks</a>',
-        f'<a rel="next" href="{quote(after[0])}">{escape(after[1])} →</a>' if after else "<span></span>",
+        f'<a rel="next" href="{quote(after[0])}">{with_maths(escape(after[1]))} →</a>' if after else "<span></span>",
     ]
     return f'<nav class="acagent-nb-pages" aria-label="Pages">{"".join(links)}</nav>'

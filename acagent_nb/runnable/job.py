@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Job(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True, tag=True):
-    """A cell begins: its number from 1, of how many, and its first line."""
+    """A code cell begins: its number from 1, of how many, and its first line."""
 
     number: int
     cells: int
@@ -86,8 +87,8 @@ class Ran(Struct, frozen=True, tag=True):
         Code cells that were run, the failing one included.
     seconds
         Since it began.
-    answers, replayed, tokens_in, tokens_out
-        Of the answers in its outputs.
+    answers, replayed, unfinished, tokens_in, tokens_out
+        Of the answers in its outputs; those that failed or were stopped are counted by themselves.
     problem
         In a few words; empty if there was none.
     told
@@ -101,6 +102,7 @@ class Ran(Struct, frozen=True, tag=True):
     seconds: float = 0.0
     answers: int = 0
     replayed: int = 0
+    unfinished: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     problem: str = ""
@@ -132,7 +134,7 @@ def run(job: Job, tell: Tell) -> Ran:
             problem = problem or "not written"
             told = [*told, f"{error.filename} can't be written: {error.strerror}.", "Name another place for it."]
     sums = executed.totals(notebook) if notebook is not None else {}
-    counts = {name: sums.get(name, 0) for name in ("answers", "replayed", "tokens_in", "tokens_out")}
+    counts = {name: sums.get(name, 0) for name in ("answers", "replayed", "unfinished", "tokens_in", "tokens_out")}
     cells = sum(cell.get("execution_count") is not None for cell in notebook.cells) if notebook is not None else 0
     return Ran(path.name, cells, time.monotonic() - began, **counts, problem=problem, told=told, stopped=stopped)
 
@@ -144,16 +146,16 @@ def _execute(job: Job, tell: Tell, tidied: Callable[[Any], None]) -> None:
         import papermill
 
     path = Path(job.notebook)  # as the user wrote it: papermill notes it
-    cells = 0
+    begun, cells = count(1), 0
 
     def step(cell: Any, cell_index: int) -> None:
-        first = next(iter(cell.source.strip().splitlines()), "")
-        tell(Step(cell_index + 1, cells, first))
+        tell(Step(next(begun), cells, next(iter(cell.source.strip().splitlines()), "")))
 
     with _quiet_papermill():
         notebook = papermill.iorw.load_notebook_node(str(path))
         known = any(executed.tagged(cell, executed.INJECTED) for cell in notebook.cells)
-        cells = len(notebook.cells) + bool(job.parameters and not known)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+        cells = len(code) + bool(job.parameters and not known)
         kernel = job.kernel or notebook.metadata.get("kernelspec", {}).get("name") or OURS
         in_place = job.out is not None and Path(job.out).resolve() == path.resolve()  # kept as it was until the end
         papermill.execute_notebook(

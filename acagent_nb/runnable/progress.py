@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import terminal
+from .executed import besides
 from .job import Job, Ran, Said, Step
 
 
@@ -61,7 +62,7 @@ def table(results: Sequence[Ran]) -> str:
             each.name,
             str(each.cells),
             f"{each.seconds:.1f}",
-            f"{each.answers} ({each.replayed} replayed)" if each.replayed else str(each.answers),
+            f"{each.answers:,}{besides({'replayed': each.replayed, 'unfinished': each.unfinished})}",
             f"{each.tokens_in:,}",
             f"{each.tokens_out:,}",
             each.problem or "ok",

@@ -6,14 +6,21 @@ variable is set around the tests of a notebook, whoever collected them.
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ..errors import BadOption
 from . import answer_files, paths
+from .executed import asked_live
+from .failures import count
+
+_LIVE = ("acagent_nb_live", True)  # among a test's properties, once for each such cell
+_FRESH = re.compile(r"\bfresh\s*=\s*True\b")  # of an answer that is only used, nothing else is seen
 
 
 class Supply:
@@ -33,12 +40,11 @@ class Supply:
         except BadOption as error:
             raise pytest.UsageError(f"{error.message} {error.hint}") from None
 
-    @property
-    def words(self) -> str:
-        """Where the answers came from."""
+    def words(self, live: int) -> str:
+        """Where the answers came from; `live` is how many cells asked all the same, whatever was recorded."""
         mode = self.setting.partition(":")[0]
         told = {
-            "replay": "all answers replayed",
+            "replay": "all answers replayed" + (f", but for {count(live, 'cell')} that asked live" if live else ""),
             "record": "all answers asked live and recorded",
             "auto": "recorded answers replayed, the others asked live and recorded",
         }
@@ -73,6 +79,17 @@ class Supply:
                 f"Record them: {remedy}",
                 pytrace=False,
             )
+
+
+def note_live(item: pytest.Item, source: str, outputs: Iterable[Mapping[str, Any]]) -> None:
+    """Note that a cell of a test has asked a model live, if it has."""
+    if asked_live(outputs) or _FRESH.search(source):
+        item.user_properties.append(_LIVE)
+
+
+def noted_live(reports: Iterable[pytest.TestReport]) -> int:
+    """How many cells that was."""
+    return sum(each.user_properties.count(_LIVE) for each in reports)
 
 
 def shown(path: Path, config: pytest.Config) -> str:

@@ -38,7 +38,7 @@ from . import failures
 from .answer_files import VARIABLE
 from .kernel import started
 from .outputs import Folded, Output
-from .pytest_answers import Supply, shown
+from .pytest_answers import Supply, note_live, noted_live, shown
 from .sanitised import sanitised
 
 _UNRUN = "never run"
@@ -100,7 +100,7 @@ class Judging:
             notebooks = failures.count(len({each.nodeid.partition("::")[0] for each in reports}), "notebook")
             cells = failures.count(len({each.nodeid for each in reports}), "cell")
             how = "errors only, and tagged outputs" if config.getoption("nbval_lax") else "outputs compared"
-            terminalreporter.write_line(f"{notebooks}, {cells}, {how}, {self._supply.words}.")
+            terminalreporter.write_line(f"{notebooks}, {cells}, {how}, {self._supply.words(noted_live(reports))}.")
             if unrun := sum((_UNRUN, True) in each.user_properties for each in reports):
                 one = f"{failures.count(unrun, 'cell')} had never been run, and so compared with nothing."
                 terminalreporter.write_line(f"{one} To keep outputs: acagent-nb check NOTEBOOK --update")
@@ -161,7 +161,7 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     @property
     def title(self) -> str:
         """How its author knows it."""
-        return failures.title(self.cell, self.cell_num)
+        return failures.title(self.cell, self.parent.nb.cells)
 
     def runtest(self) -> None:
         """Run it, unless it had to run before its turn, and compare."""
@@ -187,6 +187,7 @@ class Cell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         except (NbCellError, RuntimeError, KernelDied) as error:
             self._problem = error
             self.parent.raised = self.parent.raised or self
+        note_live(self, self.cell.source, self.fresh)
         self.test_outputs = self._shown(self.fresh)  # where nbval's own reporters look for them
 
     def _run_the_others(self) -> None:

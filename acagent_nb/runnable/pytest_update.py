@@ -19,7 +19,7 @@ from ..origins import KEY
 from . import answer_files, failures, paths
 from .executed import tidy, without_circumstances
 from .kernel import OURS, kernel_manager, started
-from .pytest_answers import Supply, shown
+from .pytest_answers import Supply, note_live, noted_live, shown
 from .sanitised import alike
 
 _CHANGED = "acagent_nb_changed"  # among a test's properties: how many cells
@@ -59,7 +59,9 @@ class Refreshing:
         told_of = [(each.nodeid.partition("::")[0], dict(each.user_properties).get(_CHANGED)) for each in passed]
         written = [f"{name} ({failures.count(cells, 'cell')})" for name, cells in told_of if cells]
         what = f"new outputs in {', '.join(written)}" if written else "all outputs are still right"
-        terminalreporter.write_line(f"{failures.count(len(passed), 'notebook')} run, {self._supply.words}; {what}.")
+        terminalreporter.write_line(
+            f"{failures.count(len(passed), 'notebook')} run, {self._supply.words(noted_live(passed))}; {what}."
+        )
 
 
 class Notebook(pytest.File):
@@ -92,6 +94,9 @@ class Run(pytest.Item):
             extra_arguments=["--log-level=CRITICAL"],  # it would warn of a connection that never leaves the machine
         )
         started(client.execute)
+        for cell in self._fresh.cells:
+            if cell.cell_type == "code":
+                note_live(self, cell.source, cell.outputs)
         replayed = os.environ.get(answer_files.VARIABLE, "").startswith("replay:")
         changed = _keep(stored, without_circumstances(self._fresh), replayed=replayed)
         if changed:
@@ -104,10 +109,13 @@ class Run(pytest.Item):
         """Which cell failed with what."""
         code = [cell for cell in self._fresh.cells if cell.cell_type == "code"] if self._fresh else []
         where, words = shown(self.path, self.config), str(excinfo.value) or type(excinfo.value).__name__
-        for place, cell in enumerate(code):
+        for cell in code:
             failed = [output for output in cell.outputs if output.output_type == "error"]
             if failed and "raises-exception" not in cell.metadata.get("tags", ()):
-                where, words = f"{where}, {failures.title(cell, place)}", failures.failure(failed[-1], cell.source)
+                where, words = (
+                    f"{where}, {failures.title(cell, self._fresh.cells)}",
+                    failures.failure(failed[-1], cell.source),
+                )
         return f"{where}\n{words}\nThe notebook was left as it is."
 
     def reportinfo(self) -> tuple[Path, None, str]:

@@ -15,12 +15,12 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadOption, Interrupted, LLMError, MissingExtra
-from . import answer_files, paths
+from . import answer_files, arguments, paths
 
 if TYPE_CHECKING:
     from .job import Job, Ran, Said, Step
 
-_NEEDED = ("papermill", "nbconvert", "ipykernel", "bleach")
+_NEEDED = ("papermill", "nbconvert", "ipykernel", "bleach", "math_core")
 _BAD = 2  # the exit status of arguments that can't be meant, as argparse has it
 _EXAMPLES = """{notebook} in a path stands for a notebook's name without .ipynb. The pages of several
 notebooks in one folder get an index.html.
@@ -46,9 +46,7 @@ def add(commands: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "notebooks", metavar="NOTEBOOK", nargs="+", help="a notebook, a pattern, or a folder with all in it"
-    )
+    arguments.add_notebooks(command)
     command.add_argument(
         "-p",
         dest="parameters",
@@ -62,13 +60,7 @@ def add(commands: Any) -> None:
     where.add_argument("-o", dest="out", metavar="OUT", help="write the executed notebook to this .ipynb or folder")
     where.add_argument("--in-place", action="store_true", help="put the executed notebook in the place of the old one")
     command.add_argument("--html", metavar="PAGE", help="write a page without scripts to this .html or folder")
-    command.add_argument(
-        "--answers",
-        metavar="MODE:FILE",
-        help="record:FILE keeps all answers, replay:FILE asks no model, auto:FILE asks only what is not in the file, "
-        "none asks for all (default: ACAGENT_NB_ANSWERS)",
-    )
-    command.add_argument("-n", "--jobs", metavar="N", type=int, default=1, help="run so many side by side (default: 1)")
+    arguments.add_answers_and_jobs(command, "run", "ACAGENT_NB_ANSWERS")
     command.add_argument("--timeout", metavar="SECONDS", type=float, help="stop a cell that takes longer")
     command.add_argument("--kernel", metavar="NAME", help="an installed kernel, in place of the notebook's own")
     command.set_defaults(run=_run)
@@ -159,8 +151,7 @@ def _jobs(given: argparse.Namespace) -> list[Job]:
     from . import html_index
     from .job import Job
 
-    if given.jobs < 1:
-        raise BadOption(f"--jobs takes a number of at least 1, not {given.jobs}.", "For example --jobs 2")
+    arguments.check_jobs(given.jobs)
     if given.timeout is not None and not given.timeout >= 1:
         raise BadOption(f"--timeout takes seconds, at least 1, not {given.timeout:g}.", "For example --timeout 120")
     notebooks = paths.notebooks(given.notebooks)
