@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import ioctl
+
+import pytest
 
 from .replay import recorded
 
@@ -88,8 +87,12 @@ class Terminal:
 
 @contextmanager
 def on_terminal(url: str, *arguments: str) -> Iterator[Terminal]:
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
+    from fcntl import ioctl  # both are where `pty` is
+    from termios import TIOCSWINSZ
+
     screen, inside = pty.openpty()
-    ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    ioctl(inside, TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdin=inside, stdout=inside, stderr=inside, env=environment(url), start_new_session=True
     )

@@ -67,7 +67,7 @@ class Replay:
     requests
         What was asked, but for what is answered unasked: see `aside`.
     aside
-        Paths of questions for the version and the loaded models that no test had an answer for.
+        Paths of questions for the version and the models that no test had an answer for.
     peers
         The client's end of each connection, in the order in which they were opened.
     """
@@ -78,6 +78,11 @@ class Replay:
     peers: list[Any] = field(default_factory=list)
     left: list[float] = field(default_factory=list)  # time.monotonic() when a client went away too early
     gone: Event = field(default_factory=Event)
+
+    @property
+    def asked(self) -> list[str]:
+        """Each request in short, for example "POST chat"."""
+        return [f"{method} {path.split('/')[2]}" for method, path, _ in self.requests]
 
 
 @cache
@@ -102,9 +107,15 @@ def said(*pieces: str, done: bool = True, **how: Any) -> Answer:
     return Answer(tuple(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), **how)
 
 
+def json_error(words: str, status: int, **how: Any) -> Answer:
+    """A refusal in Ollama's shape; `words` as they stand in JSON."""
+    return Answer((f'{{"error":"{words}"}}',), status, "application/json", **how)
+
+
 _ALWAYS = {
     "version": Answer(('{"version":"0.0.0"}',), content_type="application/json"),
     "ps": Answer(('{"models":[]}',), content_type="application/json"),
+    "tags": Answer(('{"models":[]}',), content_type="application/json"),
     "show": Answer(('{"error":"model not found"}',), 404, "application/json"),
 }
 
@@ -113,9 +124,9 @@ _ALWAYS = {
 def replaying(**answers: Answer | list[Answer]) -> Iterator[Replay]:
     """Serve these answers, by the last part of the path (`chat=...`, `pull=[first, second]`, `blobs=...`).
 
-    The last one of a list is repeated. A path that is not named gets Ollama's 404, but its version, what is
-    loaded and what it knows of a model a server always tells: it was built from source, and nothing is. Of a
-    body that is no JSON the digest is kept, as for a blob.
+    The last one of a list is repeated. A path that is not named gets Ollama's 404, but its version, what it has,
+    what is loaded and what it knows of a model a server always tells: it was built from source, and nothing is
+    there. Of a body that is no JSON the digest is kept, as for a blob.
     """
     queues = {path: list(each) if isinstance(each, list) else [each] for path, each in answers.items()}
 

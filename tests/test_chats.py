@@ -8,7 +8,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -16,13 +15,6 @@ from acagent_nb import BadOption, Incomplete, LLMError, chats
 from acagent_nb.chatting import HELP, WORDS
 from acagent_nb.messages import Message, ToolCall
 from tests.replay import replaying, said
-
-
-@pytest.fixture
-def tiny(shell: InteractiveShell, server: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> InteractiveShell:
-    monkeypatch.setenv("OLLAMA_HOST", server)
-    shell.run_line_magic("llm", "use local_tiny")
-    return shell
 
 
 def ask(shell: InteractiveShell, line: str, prompt: str) -> Any:

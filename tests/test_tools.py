@@ -1,172 +1,39 @@
-"""Functions as tools: the schema a model sees, the arguments it gives, and what it is told."""
+"""Functions as tools: the schema a model sees, the arguments it gives, and what is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
-import enum
 import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Optional
+from typing import Any
 
 import jsonschema  # type: ignore[import-untyped, unused-ignore]
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 import pytest
-from msgspec import Struct
-from pydantic import BaseModel, Field
 
 from acagent_nb.errors import BadPrompt, MissingExtra
 from acagent_nb.messages import ToolCall
-from acagent_nb.tools import TOLD, Tools, schema, told
+from acagent_nb.tools import Tools, schema, told
 
-NOTHING = object()
-
-
-class Unit(enum.Enum):
-    C = "celsius"
-    F = "fahrenheit"
-
-
-class Place(BaseModel):
-    """Somewhere."""
-
-    city: str
-    title: str = ""
-
-
-class Tree(BaseModel):
-    label: str
-    kids: list[Tree] = []
-
-
-@dataclass
-class Span:
-    start: datetime.date
-    days: int = 1
-
-
-class Point(Struct):
-    x: int
-
-
-def google(city: str, days: int = 3) -> str:
-    """Say what the weather is.
-
-    Only for cities.
-
-    Args:
-        city (str): Where, in
-            the language of the land.
-        days: How many of them.
-
-    Returns:
-        str: Some words.
-    """
-    return f"{city}:{days!r}"
-
-
-def numpy(city: str, days: int = 3) -> str:
-    """Say what the weather is.
-
-    Only for cities.
-
-    Parameters
-    ----------
-    city : str
-        Where, in
-        the language of the land.
-    days : int, optional
-        How many of them.
-
-    Returns
-    -------
-    str
-        Some words.
-    """
-    return f"{city}:{days!r}"
-
-
-def sphinx(city: str, days: int = 3) -> str:
-    """Say what the weather is.
-
-    Only for cities.
-
-    :param city: Where, in
-        the language of the land.
-    :param int days: How many of them.
-    :returns: Some words.
-    """
-    return f"{city}:{days!r}"
-
-
-def everything(  # type: ignore[no-untyped-def]  # two parameters have no annotation
-    place: Place,
-    span: Span,
-    unit: Unit = Unit.C,
-    kind: Literal["short", "long"] = "short",
-    stops: list[str] | None = None,
-    near: Optional[Place] = None,  # noqa: UP045 -- both ways of writing it are met
-    limit: Annotated[int, Field(description="At most", ge=1)] = 5,
-    copy=True,
-    model_config=NOTHING,
-) -> dict[str, Any]:
-    """Do it all.
-
-    Parameters
-    ----------
-    stops, near
-        On the way.
-    limit
-        Not so.
-    """
-    return dict(locals())
-
-
-def both(a: int, /, b: int, *rest: int, c: int = 0, **more: int) -> tuple[Any, ...]:
-    return (a, b, rest, c, more)
-
-
-def climb(tree: Tree) -> int:
-    return len(tree.kids)
-
-
-class Shop:
-    def __init__(self) -> None:
-        self.sold: list[str] = []
-
-    def buy(self, thing: str) -> None:
-        """Buy a thing."""
-        self.sold.append(thing)
-
-    @staticmethod
-    def price(thing: str) -> float:
-        return 2.5 * len(thing)
-
-    def __call__(self, thing: str) -> str:
-        """Ask for a thing."""
-        return f"no {thing} today"
-
-
-async def slowly(seconds: float) -> str:
-    await asyncio.sleep(0)
-    return f"after {seconds}"
-
-
-def search(query: str, key: str, limit: int = 3) -> str:
-    """Search the web."""
-    return f"{query} {key} {limit}"
-
-
-def traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return wrapper
+from .toolbox import (
+    NOTHING,
+    Place,
+    Shop,
+    Span,
+    Unit,
+    both,
+    climb,
+    everything,
+    google,
+    numpy,
+    search,
+    slowly,
+    sphinx,
+    traced,
+)
 
 
 def call(function: Callable[..., Any], **arguments: Any) -> Any:
@@ -338,13 +205,25 @@ def unknown(x: np.ndarray[Any, Any], y: Callable[[], int]) -> None: ...
 
 
 @pytest.mark.parametrize(
-    "thing",
-    [lambda x: x, "google", 5, Place, Shop.buy, lost, unknown, dict.get, {}, {"name": "f"}, {"function": {"name": 3}}],
+    ("thing", "words", "hint"),
+    [
+        (lambda x: x, "A lambda has no name", "with def"),
+        ("google", "A value of the type str is no tool", "Give functions"),
+        (5, "A value of the type int is no tool", "Give functions"),
+        (Place, "The class Place is no tool", "Give functions"),
+        (Shop.buy, "buy belongs to a class and wants an object", "Give it as object.buy"),
+        (lost, "parameters of lost have no JSON schema .*'Nowhere' is not defined", "Give functions"),
+        (unknown, "parameters of unknown have no JSON schema .*ndarray", "Give functions"),
+        (dict.get, "get belongs to a class and wants an object", "Give it as object.get"),
+        ({}, "This dict is no tool's schema", '"type": "function"'),
+        ({"name": "f"}, "This dict is no tool's schema", '"type": "function"'),
+        ({"function": {"name": 3}}, "This dict is no tool's schema", '"type": "function"'),
+    ],
 )
-def test_what_can_be_no_tool_is_refused(thing: Any) -> None:
-    with pytest.raises(BadPrompt) as raised:
+def test_what_can_be_no_tool_is_refused(thing: Any, words: str, hint: str) -> None:
+    with pytest.raises(BadPrompt, match=words) as raised:
         Tools.of([thing])
-    assert raised.value.hint
+    assert hint in raised.value.hint
 
 
 def test_two_of_one_name_are_refused() -> None:
@@ -362,53 +241,3 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_ready_schemas_need_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic", None)
     assert Tools.of([{"type": "function", "function": {"name": "find"}}]).schemas
-
-
-LOOP: list[Any] = []
-LOOP.append(LOOP)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("It is warm.", "It is warm."),
-        ('"quoted"', '"quoted"'),
-        ("", ""),
-        (None, "null"),
-        (True, "true"),
-        (3, "3"),
-        ({"a": [1, None]}, '{"a":[1,null]}'),
-        ((1, "ü"), '[1,"ü"]'),
-        (Place(city="Rome"), '{"city":"Rome","title":""}'),
-        ([Place(city="Rome")], '[{"city":"Rome","title":""}]'),
-        (Span(datetime.date(2026, 11, 22)), '{"start":"2026-11-22","days":1}'),
-        (Point(3), '{"x":3}'),
-        (Unit.C, "celsius"),
-        (datetime.date(2026, 11, 22), "2026-11-22"),
-        (np.float32(0.5), "0.5"),
-        (np.arange(4).reshape(2, 2), "[[0,1],[2,3]]"),
-        ({"mean": np.int64(3)}, '{"mean":3}'),
-        (pd.DataFrame({"city": ["Rome", "Oslo"], "t": [21, 4]}), ",city,t\n0,Rome,21\n1,Oslo,4\n"),
-        (pd.Series([1.5], ["a"], name="t"), ",t\na,1.5\n"),
-        ({(1, 2): "a key that JSON has not"}, '{"(1, 2)":"a key that JSON has not"}'),
-        ("a file's name: \udcff", "a file's name: ?"),
-        (["\udcff"], "['\\udcff']"),
-        (1 + 2j, "(1+2j)"),
-        (KeyError("city"), "KeyError: 'city'"),
-        (LOOP, "[[...]]"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_the_model_is_told(value: Any, text: str) -> None:
-    assert told(value) == text
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["x" * 10_000_000, list(range(1_000_000)), pd.DataFrame({"n": range(1_000_000)}), ValueError("x" * 100_000)],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_result_that_would_fill_the_context_is_cut_off(value: Any) -> None:
-    text = told(value)
-    assert f"cut off after {TOLD} characters" in text
-    assert len(text) < TOLD + 100

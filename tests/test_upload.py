@@ -23,8 +23,8 @@ from acagent_nb.errors import DiskFull, ServerDown, TimedOut
 from acagent_nb.messages import Pulling
 
 from .clients import Do
+from .commands import final, on_terminal
 from .serving import soon
-from .test_commands import final, on_terminal
 
 SIZE = 16 << 20  # more than the buffers of a connection hold
 Take = Callable[[socket.socket], bool]
