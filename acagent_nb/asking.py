@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
@@ -20,6 +21,7 @@ from .params import Params
 from .replies import Reply
 from .shapes import Shape
 from .tools import Tools
+from .wording import EFFORTS
 
 Turn = Message | Mapping[str, Any]
 Prompt = str | Turn | Iterable[Turn] | Reply
@@ -131,8 +133,8 @@ def asked(
         tuple(turns),
         params.options(own_options(options, _WORDS)),
         shape.wire,
-        think,
-        keep_alive,
+        _think(think),
+        lasting(keep_alive),
         offered.schemas,
         truncate,
         target.provider,
@@ -226,6 +228,31 @@ def own_options(given: Mapping[str, Any], words: Iterable[str]) -> Options:
         if (near := difflib.get_close_matches(name, {*known, *TABLE}, 1, 0.75)) and near[0] in known:
             raise BadOption(f"There is no keyword {name!r}.", f"Did you mean {near[0]!r}?")
     return Options.of(given)
+
+
+def lasting(keep_alive: Any) -> float | str | None:
+    """How long a model is asked to stay loaded; `BadOption` for what can be no time. A text is the server's to read."""
+    if keep_alive is None or isinstance(keep_alive, str):
+        return keep_alive
+    if isinstance(keep_alive, numbers.Real) and not isinstance(keep_alive, bool):
+        return keep_alive  # type: ignore[return-value]  # a float to all who count
+    raise BadOption(
+        f'keep_alive takes seconds, or a time such as "5m", not {keep_alive!r:.60}.',
+        "0 unloads the model, -1 keeps it.",
+    )
+
+
+def _think(think: Any) -> Think | None:
+    """Whether or how hard to think; a level that is like none is left to the server, which may know more of them."""
+    if think is None or isinstance(think, bool):
+        return think
+    near = difflib.get_close_matches(think.lower(), EFFORTS, 1) if isinstance(think, str) else []
+    if isinstance(think, str) and (think in EFFORTS or not near):
+        return think  # type: ignore[return-value]  # a level of some server's
+    raise BadOption(
+        f"think takes True, False or a level, not {think!r:.60}.",
+        f"Did you mean {near[0]!r}?" if near else 'The levels are "low", "medium", "high" and "max".',
+    )
 
 
 def several(texts: str | Iterable[str]) -> list[str]:

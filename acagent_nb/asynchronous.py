@@ -42,8 +42,9 @@ class AsyncClient:
         timeout: float | None = None,
         params: Params | Mapping[str, Any] | str | PathLike[str] | None = None,
     ) -> None:
-        self._talk = Talk(params, host)
-        self._sockets = AsyncSockets(Settings(host, headers or {}, api_key, base_url, self._talk.params))
+        self._talk = Talk(params, host, base_url, api_key)
+        settings = Settings(host, headers or {}, api_key, base_url, self._talk.params)
+        self._sockets = AsyncSockets(settings, self._talk.facts.moved)
         self._timeout = timeout
 
     @spelt_out
@@ -194,6 +195,7 @@ class AsyncClient:
 
     async def _watched(self, flow: Flow[Any], watch: Watch | None = None, timeout: float | None = None) -> None:
         """Run a flow to its end, and tell somebody of its steps."""
-        async for step in self._told(self._run(flow, timeout)):
-            if watch is not None and isinstance(step, Pulling):
-                watch(step)
+        async with aclosing(self._told(self._run(flow, timeout))) as steps:
+            async for step in steps:
+                if watch is not None and isinstance(step, Pulling):
+                    watch(step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,8 +29,9 @@ _SHARD = 8  # connections of one pool: httpcore looks through all of a pool's fo
 class AsyncSockets:
     """The same for `async` code; tasks may share it. See `Sockets`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, moved: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._moved = moved
         self._host: hosts.Host | None = None
         self._shards: list[_Shard] = []
         self._clouds: dict[str, openai.AsyncOpenAI] = {}
@@ -40,7 +41,9 @@ class AsyncSockets:
         """The Ollama server in use; see `Sockets.host`."""
         self._enter()
         async with self._finding:
-            if self._host is None or hosts.ended(self._host):
+            if self._host is not None and hosts.ended(self._host):
+                self._leave()
+            if self._host is None:
                 self._host = await asyncio.to_thread(hosts.find, self._settings.host)
             return self._host
 
@@ -171,8 +174,12 @@ class AsyncSockets:
         if log.on():
             log.failed(step, log.url(step, self._host, self._clouds), raised, error)
         if isinstance(error, ServerDown) and not isinstance(step, Call):
-            self._host = None
+            self._leave()
         return error
+
+    def _leave(self) -> None:
+        self._host = None
+        self._moved()
 
 
 class _Shard:

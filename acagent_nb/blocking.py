@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import RLock, Timer
@@ -31,10 +31,11 @@ _Answer = tuple[int, Mapping[str, str], Iterator[bytes]]
 
 
 class Sockets:
-    """Runs flows, blocking; threads may share it."""
+    """Runs flows, blocking; threads may share it. `moved` is called when a server is left: the next may be another."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, moved: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._moved = moved
         self._host: hosts.Host | None = None
         self._pools: dict[str, httpx.Client] = {}  # by address: a server that is started anew has another one
         self._clouds: dict[str, openai.OpenAI] = {}
@@ -43,7 +44,9 @@ class Sockets:
     def host(self) -> hosts.Host:
         """The Ollama server in use; it is looked for when first asked for, and again after it has ended."""
         with self._lock:
-            if self._host is None or hosts.ended(self._host):
+            if self._host is not None and hosts.ended(self._host):
+                self._leave()
+            if self._host is None:
                 self._host = hosts.find(self._settings.host)
             return self._host
 
@@ -182,8 +185,12 @@ class Sockets:
         if log.on():
             log.failed(step, log.url(step, self._host, self._clouds), raised, error)
         if isinstance(error, ServerDown) and not isinstance(step, Call):
-            self._host = None
+            self._leave()
         return error
+
+    def _leave(self) -> None:
+        self._host = None
+        self._moved()
 
 
 def _now(result: Any) -> Any:

@@ -15,7 +15,7 @@ from . import asking, chats, consent, display, filling, keeping, naming, screens
 from .errors import BadName, Interrupted, LLMError, ServerDown
 from .growing import Growing, in_words
 from .messages import Message, Note
-from .options import Options
+from .options import Options, doubts
 from .parsing import Asked
 from .pump import Errands
 from .replies import Reply
@@ -139,6 +139,8 @@ def _chat(session: Session, name: str | None, notes: list[str]) -> chats.Convers
 
 
 def _warnings(session: Session, asked: Asked) -> Iterator[str]:
+    """What is to be said of the line: what is hardly ever meant; of its own options the panel has told already."""
+    yield from dict.fromkeys(doubt for swept in _grid(asked) for doubt in doubts(Options.of(asked.options) | swept))
     if asked.into is not None and hasattr(builtins, asked.into) and asked.into not in session.shell.user_ns:
         yield f"{asked.into} is a name of Python's own, which --into hides now: del {asked.into} brings it back."
 

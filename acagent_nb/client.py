@@ -73,8 +73,9 @@ class Client:
         timeout: float | None = None,
         params: Params | Mapping[str, Any] | str | PathLike[str] | None = None,
     ) -> None:
-        self._talk = Talk(params, host)
-        self._sockets = Sockets(Settings(host, headers or {}, api_key, base_url, self._talk.params))
+        self._talk = Talk(params, host, base_url, api_key)
+        settings = Settings(host, headers or {}, api_key, base_url, self._talk.params)
+        self._sockets = Sockets(settings, self._talk.facts.moved)
         self._timeout = timeout
 
     @spelt_out
@@ -345,6 +346,7 @@ class Client:
 
     def _watched(self, flow: Flow[Any], watch: Watch | None = None, timeout: float | None = None) -> None:
         """Run a flow to its end, and tell somebody of its steps."""
-        for step in self._told(self._run(flow, timeout)):
-            if watch is not None and isinstance(step, Pulling):
-                watch(step)
+        with closing(self._told(self._run(flow, timeout))) as steps:
+            for step in steps:
+                if watch is not None and isinstance(step, Pulling):
+                    watch(step)

@@ -19,6 +19,7 @@ from msgspec import Struct
 from .denials import Told, denied, told
 from .errors import Busy, MissingExtra, ServerDown, ServerError
 from .facts import Facts
+from .keys import Provider
 from .messages import Event, Note, Request
 from .sse import decode, events
 from .wire import Call, Flow, Header, Step, Wait, rest
@@ -34,8 +35,13 @@ _MOST_CHANGES = 4  # fields that a server may refuse before it is taken at its w
 _MOST_INPUTS = 2048  # texts that one request for embeddings may hold
 
 
-def chat(request: Request, facts: Facts | None = None) -> Flow[Event]:
+def chat(request: Request, facts: Facts | None = None, server: Provider | None = None) -> Flow[Event]:
     """Ask a model; a setting that its server has no word for is told once for these facts.
+
+    Parameters
+    ----------
+    server
+        What to call it, where that is not what the request says.
 
     Raises
     ------
@@ -44,16 +50,18 @@ def chat(request: Request, facts: Facts | None = None) -> Flow[Event]:
     Incomplete
         The stream ended before the server said it was done, or in the middle of a call.
     """
+    server = server or Provider(request.provider)
     if names := unheard(request):
-        yield from (facts or Facts()).once(
-            f"{' and '.join(names)} did nothing: {request.provider} has no such setting."
-        )
-    if changed := (yield from _asked(Call(request.provider, "/chat/completions", body(request)), request.model)):
+        yield from (facts or Facts()).once(f"{' and '.join(names)} did nothing: {server.name} has no such setting.")
+    call = Call(request.provider, "/chat/completions", body(request))
+    if changed := (yield from _asked(call, request.model, server)):
         yield Note(changed)
-    yield from events(request)
+    yield from events(request, server)
 
 
-def embed(provider: str, model: str, texts: Sequence[str], dimensions: int | None = None) -> Flow[NDArray[np.float32]]:
+def embed(
+    provider: str, model: str, texts: Sequence[str], dimensions: int | None = None, server: Provider | None = None
+) -> Flow[NDArray[np.float32]]:
     """The vectors of texts; yields one float32 array, a row for each text.
 
     Raises
@@ -67,17 +75,18 @@ def embed(provider: str, model: str, texts: Sequence[str], dimensions: int | Non
         import numpy
     except ImportError:
         raise MissingExtra("Embeddings need numpy.", 'Install it: pip install "acagent-nb[client]"') from None
+    server = server or Provider(provider)
     rows = []
     for start in range(0, len(texts), _MOST_INPUTS):
         some = list(texts[start : start + _MOST_INPUTS])
         ask: dict[str, Any] = {"model": model, "input": some, "encoding_format": "base64"}
         if dimensions is not None:
             ask["dimensions"] = dimensions
-        yield from _asked(Call(provider, "/embeddings", ask), model)
-        listed = decode(_VECTORS, (yield from rest()), provider)
+        yield from _asked(Call(provider, "/embeddings", ask), model, server)
+        listed = decode(_VECTORS, (yield from rest()), server.name)
         if len(listed.data) != len(some):
             raise ServerError(
-                f"{provider} sent {len(listed.data)} vectors for {len(some)} texts.", "Ask again.", status=200
+                f"{server.name} sent {len(listed.data)} vectors for {len(some)} texts.", "Ask again.", status=200
             )
         for vector in sorted(listed.data, key=lambda each: each.index):
             numbers = vector.embedding
@@ -90,12 +99,12 @@ def embed(provider: str, model: str, texts: Sequence[str], dimensions: int | Non
 
 def models(provider: str) -> Flow[list[str]]:
     """The names of the models that a server offers; yields one list."""
-    yield from _asked(Call(provider, "/models", None), "")
+    yield from _asked(Call(provider, "/models", None), "", Provider(provider))
     listed = decode(_MODELS, (yield from rest()), provider)
     yield sorted(model.id for model in listed.data)
 
 
-def _asked(call: Call, model: str) -> Generator[Step, Any, str]:
+def _asked(call: Call, model: str, server: Provider) -> Generator[Step, Any, str]:
     """Send a request until it is accepted: after a pause if the server is busy, changed if it does not take a field.
 
     Nothing has come of it before, so asking again is safe. Gives back what the user should know of a change.
@@ -121,7 +130,7 @@ def _asked(call: Call, model: str) -> Generator[Step, Any, str]:
                 nearest = mended["reasoning_effort"]
                 changed = f"{model} does not take this think; the nearest that it takes was used: {nearest}."
             continue
-        error = denied(status, said, model, call.provider, after)
+        error = denied(status, said, model, server, after)
         named = re.fullmatch(r"\d+(\.\d+)?", after or "")
         seconds = float(named[0]) if named else pauses[0] if pauses else 0.0
         again = type(error) in (Busy, ServerError) and (status in (408, 409, 429) or (status >= 500 and status != 501))

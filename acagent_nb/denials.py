@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import Busy, ContextTooLong, Incapable, LLMError, ModelMissing, Refused, ServerError
+from .keys import Provider
 from .wording import OURS
 
 
@@ -67,12 +68,12 @@ def said_in(error: Any) -> Told:
     )
 
 
-def denied(status: int, said: Told, model: str, provider: str, retry_after: str | None = None) -> LLMError:
+def denied(status: int, said: Told, model: str, server: Provider, retry_after: str | None = None) -> LLMError:
     """The error of our tree; `retry_after` is the header, `status` 200 for an error in the middle of a stream."""
     status = said.status if status == 200 and 400 <= said.status < 600 else status
-    words = said.message or "no reason given"
+    provider, words = server.name, said.message or "no reason given"
     if status == 401 or said.code == "invalid_api_key":  # OpenAI's words repeat a part of the key
-        return Refused(f"{provider} does not accept the key.", _key_hint(provider), status=status)
+        return Refused(f"{provider} does not accept the key.", server.remedy, status=status)
     if said.code == "model_not_found" or (status == 404 and re.search(_NO_MODEL, words)):
         return ModelMissing(
             f"{provider} does not have the model {model}, or not for this key.",
@@ -126,12 +127,6 @@ def _too_long(said: Told, words: str) -> ContextTooLong:
     )
 
 
-def _key_hint(provider: str) -> str:
-    if provider == "openai":
-        return "Set OPENAI_API_KEY to a key that is valid."
-    return f"Check the key that params.toml names for the endpoint {provider}."
-
-
 def _plain(words: str) -> str:
     """A server's words without what is secret or was sent: keys, accounts, the request."""
     words = re.sub(r"""['"]input['"]\s*:.*""", "...", words, flags=re.DOTALL)
@@ -148,7 +143,7 @@ _INABILITIES = (  # what marks the words, and what to do
     (r"not support (thinking|reasoning)", "Ask without think, or choose a model that thinks."),
     (r"not support tools|tools.* not supported", "Ask without tools, or choose a model that can call them."),
     (
-        r"image.*(not supported|only supported)|not support image|image input",
+        r"image.*(not supported|only supported)|not support (image|multimodal)|image input",
         "Ask without pictures, or choose a model with vision.",
     ),
     (r"not a chat model|not support chat", "Choose a model for chats."),

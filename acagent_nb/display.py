@@ -18,7 +18,7 @@ from .coming import Coming
 from .errors import Interrupted
 from .growing import Growing, Part, Words
 from .hosts import Host
-from .messages import Thinking, ToolCall, ToolResult
+from .messages import Note, Thinking, ToolCall, ToolResult
 from .page import Page, pull_words
 from .params import Params
 from .pump import Errands
@@ -149,9 +149,15 @@ class Terminal:
     """A plain terminal or a file: new words as they come, the footer at the end.
 
     Several answers come one after the other, each when it has ended.
+
+    Parameters
+    ----------
+    bare
+        Whether all that is no part of an answer is left out but for notes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bare: bool = False) -> None:
+        self._bare = bare
         self._at = 0  # the part of the answer that is printed, and how far
         self._printed = 0
         self._began = False
@@ -170,7 +176,8 @@ class Terminal:
     def _draw(self, answer: Growing) -> None:
         for at in range(self._at, len(answer.parts)):
             part = answer.parts[at]
-            text = _told(part, answer.parts[at - 1] if at else None)
+            before = next((each for each in reversed(answer.parts[:at]) if not isinstance(each, Note)), None)
+            text = _told(part, before)
             if new := text[self._printed if at == self._at else 0 :]:
                 self._line("")
                 print(_printable(new), end="")
@@ -178,8 +185,9 @@ class Terminal:
             self._at, self._printed = at, len(text)
         if answer.ended:
             self._line("")
-            lines = [" · ".join(answer.facts()), *([answer.place] if answer.tell_host else []), *answer.notes]
-            print("\n" * (2 if self._began else 0) + _printable("\n".join(lines)))
+            footer = [" · ".join(answer.facts()), *([answer.place] if answer.tell_host else [])]
+            lines = [*(footer if not self._bare else []), *answer.notes]
+            print("\n" * (2 if self._began and lines else 0) + _printable("\n".join(lines)))
         elif not self._began:
             words = pull_words(answer.pulling) if answer.pulling else f"{answer.status}… {answer.seconds:.0f} s"
             self._line(f"{answer.name} · {words}")
@@ -192,13 +200,13 @@ class Terminal:
                 print(_printable(f"{answer.label}\n{'-' * len(answer.label)}"))
                 if answer.error:
                     print(_printable(f"{type(answer.error).__name__}: {answer.error}"))
-                one = Terminal()
+                one = Terminal(bare=self._bare)
                 one._draw(answer)
                 print()
         left = [answer for answer in answers if not answer.ended]
         if left:
             self._line(f"{len(left)} of {len(answers)} answers · {max(each.seconds for each in left):.0f} s")
-        elif not self._tabled:
+        elif not (self._tabled or self._bare):
             self._tabled = True
             print(_printable(columns.table(answers)))
 

@@ -108,6 +108,11 @@ class Facts:
                 status=400,
             )
 
+    def moved(self) -> None:
+        """Know nothing of the server: it is another one from now on, or has begun anew; what was said was said."""
+        self.version = self.digests = None
+        self._capabilities, self._running = {}, {}
+
     def forget(self, model: str) -> None:
         """Know nothing of a model: it was made anew, or removed."""
         key = _key(model)

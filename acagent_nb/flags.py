@@ -56,7 +56,7 @@ GROUPS: dict[str, dict[str, Flag]] = {
             "NAME",
             "answer",
         ),
-        "plain": Flag("Show the answer as plain text."),
+        "plain": Flag("Show the answer as plain text, without what is told of it below."),
         "quiet": Flag("Show nothing but errors."),
     },
     "The call": {

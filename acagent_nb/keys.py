@@ -12,16 +12,18 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from .addresses import cloud_url, from_environment, is_loopback, origin, without_secrets
-from .errors import BadParams, KeyMissing
+from .errors import BadName, BadParams, KeyMissing
 
 if TYPE_CHECKING:
     from .params import Endpoint
 
 OPENAI = "https://api.openai.com/v1"
+_TOGETHER = "Give api_key together with base_url, or name the server under [endpoints] in a params.toml."
+_NAMES = "params.toml names for the endpoint"
 NO_KEY = "none"  # the openai package insists on a key, also for a server that wants none
 
 
@@ -51,6 +53,21 @@ class Cloud:
         return f"Cloud({without_secrets(self.base_url)!r}, key_env={self.key_env!r})"
 
 
+class Provider(NamedTuple):
+    """A cloud model's server, as notes and errors speak of it.
+
+    Attributes
+    ----------
+    name
+        "openai", an endpoint's name, or the host of the address that was given.
+    remedy
+        What to do if it does not accept the key.
+    """
+
+    name: str = "openai"
+    remedy: str = "Set OPENAI_API_KEY to a key that is valid."
+
+
 def cloud(base_url: str | None = None, api_key: str | None = None, endpoint: Endpoint | None = None) -> Cloud:
     """The server and the key for a cloud model, read as the openai package does but for one rule.
 
@@ -77,12 +94,30 @@ def cloud(base_url: str | None = None, api_key: str | None = None, endpoint: End
         if base_url is not None:
             raise TypeError("cloud() takes a base_url or an endpoint, not both")
         url, variable = cloud_url(endpoint.base_url), endpoint.key_env
-        return _opened(Cloud(url, _known(api_key, "api_key"), None), variable, needed=variable is not None)
+        given = Cloud(url, _known(api_key, "api_key"), None)
+        return _opened(given, variable, needed=variable is not None, endpoint=endpoint.name)
     home = from_environment("OPENAI_BASE_URL", cloud_url) or OPENAI
     url = home if base_url is None else cloud_url(base_url)
     ours = origin(url) == origin(home)
     given = Cloud(url, _known(api_key, "api_key"), None, openai_env=ours)
     return _opened(given, "OPENAI_API_KEY" if ours else None, needed=True)
+
+
+def provider(base_url: str | None = None, api_key: str | None = None, endpoint: Endpoint | None = None) -> Provider:
+    """What to call the server that `cloud` finds for the same; what is no address is left for `cloud` to refuse."""
+    if endpoint is not None:
+        return Provider(endpoint.name, _endpoints_remedy(endpoint))
+    try:
+        home = from_environment("OPENAI_BASE_URL", cloud_url) or OPENAI
+        url = cloud_url(base_url) if base_url is not None else home
+    except BadName:
+        return Provider()
+    ours = origin(url) == origin(home)
+    name = "openai" if origin(url) == origin(OPENAI) else urlsplit(url).hostname or "the server"
+    if api_key:
+        instead = "in the place of OPENAI_API_KEY" if ours else "for it: OPENAI_API_KEY is not sent there"
+        return Provider(name, f"Check the api_key that was given {instead}.")
+    return Provider(name) if ours else Provider(name, _TOGETHER)
 
 
 def headers(url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -124,7 +159,14 @@ def headers(url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return sent
 
 
-def _opened(cloud: Cloud, variable: str | None, *, needed: bool) -> Cloud:
+def _endpoints_remedy(endpoint: Endpoint) -> str:
+    if endpoint.key_env:
+        return f"Set {endpoint.key_env}, which {_NAMES} {endpoint.name}, to a key that is valid."
+    variable = endpoint.name.upper().replace("-", "_") + "_API_KEY"
+    return f'{_NAMES} {endpoint.name} no variable with a key: write key_env = "{variable}" there, and set it.'
+
+
+def _opened(cloud: Cloud, variable: str | None, *, needed: bool, endpoint: str = "") -> Cloud:
     """The same with the key of an environment variable, unless it has one or needs none."""
     if cloud.api_key:
         return cloud
@@ -134,13 +176,12 @@ def _opened(cloud: Cloud, variable: str | None, *, needed: bool) -> Cloud:
         return replace(cloud, api_key=NO_KEY)
     host = urlsplit(cloud.base_url).hostname
     if variable is None:
-        raise KeyMissing(
-            f"There is no key for {host}: OPENAI_API_KEY belongs to another host.",
-            "Give api_key together with base_url, or name the server under [endpoints] in a params.toml.",
-        )
+        raise KeyMissing(f"There is no key for {host}: OPENAI_API_KEY belongs to another host.", _TOGETHER)
     raise KeyMissing(
         f"There is no key for {host}: the environment variable {variable} is not set.",
-        f"Set {variable}; a model on this machine needs none, its name starts with local_.",
+        f"Set {variable}, which {_NAMES} {endpoint}."
+        if endpoint
+        else f"Set {variable}; a model on this machine needs none, its name starts with local_.",
     )
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
+from . import builtin, meant
+from .errors import LLMError
 from .models import Model, Running, Shown, Version
 from .refusals import done, fetch
-from .wire import Flow, Open, post
+from .wire import Flow, Open, Step, post
+
+_ASIDE_SECONDS = 5.0  # how long an error waits for what only makes it more helpful
 
 
 def tags() -> Flow[list[Model]]:
@@ -38,6 +46,16 @@ def delete(model: str) -> Flow[None]:
 def copy(source: str, destination: str) -> Flow[None]:
     """Give a model a second name; nothing is stored twice. Raises `ModelMissing` for the source."""
     yield from done(post("/api/copy", {"source": source, "destination": destination}), source)
+
+
+def suggest(error: LLMError, model: str) -> Generator[Step, Any, None]:
+    """Put the model that may have been meant into the hint of an error about one that can't be had, if there is one."""
+    there = builtin.listed()
+    with suppress(LLMError):
+        listed = yield from fetch(Open("GET", "/api/tags", seconds=_ASIDE_SECONDS), TAGS)
+        there += [each.name for each in listed.models]
+    if like := meant.near(model, there):
+        error.hint = f"Did you mean {meant.written(like)}? {error.hint}".rstrip()
 
 
 class _Tags(Struct, frozen=True):

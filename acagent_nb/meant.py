@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,14 @@ def written(name: str) -> str:
     return names.LOCAL + name.removesuffix(f":{names.TAG}")
 
 
+def near(text: str, there: Iterable[str]) -> str | None:
+    """Of the models that are there the one whose name is most like a text, with or without `local_`; else `None`."""
+    short = {name.removesuffix(f":{names.TAG}").lower(): name for name in there}
+    wanted = text.removeprefix(names.LOCAL).removesuffix(f":{names.TAG}").lower()
+    found = difflib.get_close_matches(wanted, [name for name in short if name != wanted], n=1)
+    return short[found[0]] if found else None
+
+
 @contextmanager
 def suggesting(client: Client, text: str, get: str, more: Sequence[str] | None = None) -> Iterator[None]:
     """Let an error about a model that is not there name those that are.
@@ -41,10 +49,8 @@ def suggesting(client: Client, text: str, get: str, more: Sequence[str] | None =
         yield
     except ModelMissing as error:
         there = [each.name for each in client.models()]
-        short = {name.removesuffix(f":{names.TAG}").lower(): name for name in [*(more or []), *there]}
-        wanted = text.removeprefix(names.LOCAL).lower()
-        if near := difflib.get_close_matches(wanted, [name for name in short if name != wanted], n=1):
-            raise ModelMissing(error.message, f"Did you mean {short[near[0]]}?") from None
+        if like := near(text, [*(more or []), *there]):
+            raise ModelMissing(error.message, f"Did you mean {like}?") from None
         if more is None:
             known = f"It has: {', '.join(there)}." if there else f"It has none yet; `{get}` gets one."
             raise ModelMissing(error.message, known) from None

@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from . import alarm
 from .delivery import pulling
-from .errors import Incapable, Incomplete, LLMError, ModelMissing
+from .errors import Incapable, Incomplete, LLMError, ModelMissing, ServerError
 from .facts import Facts
+from .library import suggest
 from .messages import Done, Event, Message, Note, Pulling, Request, Stats, Text, Thinking, ToolCall
-from .refusals import error_of, refusal
+from .refusals import PULL, error_of, refusal
 from .wire import READ, Flow, Header, Open, Step, Wait, decode, post, rest
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds between the times a busy server is asked, unless it names its own
@@ -45,35 +46,48 @@ def generate(request: Request, body: dict[str, Any], *, pull: bool = True, facts
     yield from _answer(request, ask, pull, facts or Facts())
 
 
-def load(request: Request, *, pull: bool = True) -> Flow[Event]:
+def load(request: Request, *, pull: bool = True, missing: str = PULL) -> Flow[Event]:
     """Load a model as a request without a word asks for it; yields `Pulling` and one `Done`.
 
-    A `keep_alive` of 0 unloads it.
+    A `keep_alive` of 0 unloads it; `missing` is the advice if the server does not have it.
     """
     body = _shared(request)
     del body["truncate"]
     try:
-        yield from asked(post("/api/chat", {**body, "messages": []}), request.model, pull)
+        yield from asked(post("/api/chat", {**body, "messages": []}), request.model, pull, missing)
     except Incapable:  # one that only makes embeddings
-        yield from asked(post("/api/embed", body), request.model, pull)
+        yield from asked(post("/api/embed", body), request.model, pull, missing)
     chunk = decode(_CHUNK, (yield from rest()))
     yield Done(chunk.done_reason or "", _stats(chunk))
 
 
-def asked(ask: Open, model: str, pull: bool) -> Generator[Step | Pulling, Any, None]:
+def asked(ask: Open, model: str, pull: bool, missing: str = PULL) -> Generator[Step | Pulling, Any, None]:
     """Send a request until it is accepted: after a pull if the model is missing, after a pause if the server is busy.
 
     Nothing has come of it before, so asking again is safe.
     """
     status = yield from _patient(ask)
-    if status == 404 and pull:
-        error = yield from refusal(status, model)
+    if status == 404:
+        error = yield from refusal(status, model, missing)
         if not isinstance(error, ModelMissing):
             raise error
-        yield from pulling(model)
+        if not pull:
+            yield from suggest(error, model)
+            raise error
+        yield from _pulled(model)
         status = yield from _patient(ask)
     if status != 200:
-        raise (yield from refusal(status, model))
+        raise (yield from refusal(status, model, missing))
+
+
+def _pulled(model: str) -> Flow[Pulling]:
+    """Get a model that is needed for an answer; an error that its name may be the reason of names one like it."""
+    try:
+        yield from pulling(model)
+    except LLMError as error:
+        if isinstance(error, ModelMissing) or type(error) is ServerError:  # a server without a network says only that
+            yield from suggest(error, model)
+        raise
 
 
 def _patient(ask: Open) -> Generator[Step, Any, int]:
@@ -126,10 +140,11 @@ def _sees(request: Request, pull: bool, facts: Facts) -> Generator[Step | Pullin
     """Refuse pictures for a model without vision: servers before 0.30 ignore them in silence."""
     try:
         yield from facts.needs("vision", request)
-    except ModelMissing:
+    except ModelMissing as error:
         if not pull:
+            yield from suggest(error, request.model)
             raise
-        yield from pulling(request.model)
+        yield from _pulled(request.model)
         yield from facts.needs("vision", request)
 
 

@@ -30,14 +30,14 @@ from .wire import Header, Open, Read, Step, decode, rest
 T = TypeVar("T")
 
 PULL = "It is pulled first unless pull=False, or --no-pull, forbids it."
-_LIST = "Client().models() lists those that it has."
+LIST = "Client().models() lists those that it has."
 
 
 def fetch(ask: Open, decoder: msgspec.json.Decoder[T], model: str = "") -> Generator[Step, Any, T]:
     """Ask for a JSON document."""
     status = yield ask
     if status != 200:
-        raise (yield from refusal(status, model, _LIST))
+        raise (yield from refusal(status, model, LIST))
     return decode(decoder, (yield from rest()))
 
 
@@ -45,7 +45,7 @@ def done(ask: Open, model: str) -> Generator[Step, Any, None]:
     """Ask for something that is answered by its status alone."""
     status = yield ask
     if status not in (200, 201):
-        raise (yield from refusal(status, model, _LIST))
+        raise (yield from refusal(status, model, LIST))
 
 
 def refusal(status: int, model: str = "", missing: str = PULL) -> Generator[Read | Header, Any, LLMError]:

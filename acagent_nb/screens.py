@@ -16,12 +16,14 @@ _BYTES_A_SECOND = 500_000  # what a page can take for long without getting slow
 
 def of(shell: Any, *, plain: bool = False, quiet: bool = False) -> Screen:
     """Where the answers of a cell are drawn."""
+    if quiet:
+        return Quiet()
     usual = screen(shell)
-    return Quiet() if quiet else Plain() if plain and not isinstance(usual, Terminal) else usual
+    return usual if not plain else Terminal(bare=True) if isinstance(usual, Terminal) else Plain()
 
 
 class Plain:
-    """A cell's output without any page: the answer's text as it grows, or what is being done."""
+    """A cell's output without any page: the answer's text as it grows, or what is being done; its notes in the end."""
 
     def __init__(self) -> None:
         self._id = uuid4().hex
@@ -56,5 +58,7 @@ class Quiet:
 def _text(answers: Sequence[Growing]) -> str:
     if len(answers) == 1:
         (answer,) = answers
-        return answer.text if answer.text or answer.ended else f"{answer.name} · {answer.status}…"
+        if answer.ended:
+            return "\n\n".join(filter(None, (answer.text, "\n".join(answer.notes))))
+        return answer.text or f"{answer.name} · {answer.status}…"
     return columns.plain(answers)

@@ -175,7 +175,7 @@ def unload(session: Session, words: list[str]) -> None:
     from . import meant, names
 
     text = one(words, "model's name", "%llm unload local_tiny")
-    with _client(session) as client, _missing(client, text):
+    with _client(session) as client, meant.suggesting(client, text, _GET):
         key = names.parse(_wire(session, text)).key
         if key not in {names.parse(each.name).key for each in client.running()}:
             client.show(meant.named(text, session.params.roles))  # fails if there is no such model

@@ -28,9 +28,11 @@ def params(session: Session, words: list[str]) -> None:
 
 
 def usage(session: Session, words: list[str]) -> None:
-    """Tokens, time and, with prices of your own in params.toml, money by model in this session.
+    """Tokens, time and, with prices of your own in params.toml, money by model of this session's cells.
 
     %llm usage
+
+    What Client asks in code is not counted here: each reply tells its own in reply.stats.
     """
     from . import spending
     from .growing import brief
@@ -42,7 +44,8 @@ def usage(session: Session, words: list[str]) -> None:
     many = "1 answer was" if replayed == 1 else f"{replayed:,} answers were"
     kept = [f"{many} replayed, which cost nothing."] * bool(replayed)
     if not each:
-        return print(*kept or ["No model was asked in this session yet."])
+        nothing = "No cell has asked a model in this session yet; what Client asks in code is not counted."
+        return print(*kept or [nothing])
     priced = [row.money for row in each if row.money is not None]
     rows = [
         [row.model, f"{row.answers:,}", f"{row.tokens_in:,}", f"{row.tokens_out:,}", brief(row.seconds)]

@@ -18,13 +18,14 @@ from msgspec import Struct
 
 from .denials import denied, said_in
 from .errors import Incomplete, ServerError
+from .keys import Provider
 from .messages import Done, Event, Note, Request, Stats, Text, Thinking, ToolCall
 from .wire import READ, Flow, rest
 
 T = TypeVar("T")
 
 
-def events(request: Request) -> Flow[Event]:
+def events(request: Request, server: Provider) -> Flow[Event]:
     """The events of an answer that streams in, or comes as one document."""
     calls = _Calls()
     finish, usage, ended = "", _Usage(), False
@@ -35,7 +36,7 @@ def events(request: Request) -> Flow[Event]:
             data = line + b"\n" + (yield from rest())
             ended = True
         elif line.lstrip().startswith(b"<"):
-            raise _foreign(request.provider, "a page")
+            raise _foreign(server.name, "a page")
         else:
             continue
         if data == b"[DONE]":
@@ -43,11 +44,11 @@ def events(request: Request) -> Flow[Event]:
             break
         if not data or data == b"null":
             continue
-        chunk = decode(_CHUNK, data, request.provider)
+        chunk = decode(_CHUNK, data, server.name)
         if chunk.error:
-            raise denied(200, said_in(chunk.error), request.model, request.provider)
+            raise denied(200, said_in(chunk.error), request.model, server)
         if ended and not chunk.choices:
-            raise _foreign(request.provider, "an answer without choices")
+            raise _foreign(server.name, "an answer without choices")
         usage = chunk.usage or usage
         for choice in chunk.choices or ():
             part = choice.delta or choice.message or _Part()
@@ -61,7 +62,7 @@ def events(request: Request) -> Flow[Event]:
         raise Incomplete("The answer broke off: the server closed the stream before it was done.", "Ask again.")
     yield from calls.whole(finish)
     if finish == "content_filter":
-        yield Note(f"The content filter of {request.provider} ended the answer.")
+        yield Note(f"The content filter of {server.name} ended the answer.")
     stats = Stats(prompt_eval_count=usage.prompt_tokens, eval_count=usage.completion_tokens)
     yield Done("stop" if finish == "tool_calls" else finish, stats)
 

@@ -23,6 +23,7 @@ from . import (
     hosts,
     inquiries,
     keyed,
+    keys,
     library,
     making,
     names,
@@ -37,6 +38,7 @@ from .messages import Event, Note, Pulling, Request
 from .models import Model, Running, Shown, Version
 from .options import TABLE
 from .params import Params
+from .refusals import LIST
 from .replies import Reply
 from .wire import Flow
 
@@ -55,11 +57,16 @@ class Talk:
     """One client's side of the talk: its roles and default options, and what it has learnt of the server."""
 
     def __init__(
-        self, params: Params | Mapping[str, Any] | str | PathLike[str] | None, host: str | None = None
+        self,
+        params: Params | Mapping[str, Any] | str | PathLike[str] | None,
+        host: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
     ) -> None:
         self.params = _params(params)
         self.facts = Facts()
         self._host = host
+        self._cloud = (base_url, api_key)
 
     def asked(self, model: str | None, prompt: Prompt, how: Mapping[str, Any]) -> Asked:
         """A question, checked."""
@@ -71,9 +78,9 @@ class Talk:
             told = f"rounds takes a whole number of at least 0, not {most!r:.60}."
             raise BadOption(told, "0 leaves all calls to you.")
         request = ask if isinstance(ask, Request) else ask.request
-        one: Callable[[Request], Flow[Event]] = partial(cloud.chat, facts=self.facts)
-        if request.local:
-            one = partial(ollama.chat, pull=pull, facts=self.facts)
+        one: Callable[[Request], Flow[Event]] = partial(ollama.chat, pull=pull, facts=self.facts)
+        if not request.local:
+            one = partial(cloud.chat, facts=self.facts, server=self._provider(request.provider))
 
         def chat(request: Request) -> Flow[Event]:
             return self._taped(one(request), partial(keyed.asked, "chat", request), fresh)
@@ -128,11 +135,15 @@ class Talk:
     ) -> Flow[Any]:
         """Texts into vectors."""
         target, given = self.params.target(model), asking.own_options(options, _EMBEDS)
+        asking.lasting(keep_alive)
+        if dimensions is not None and not (isinstance(dimensions, numbers.Integral) and dimensions > 0):
+            raise BadOption(f"dimensions takes a whole number of at least 1, not {dimensions!r:.60}.")
         lines = asking.several(texts)
         if target.provider != "ollama":
             said = {"truncate": truncate or None, "keep_alive": keep_alive, **given.sent()}
             unheard = [name for name, value in said.items() if value is not None]
-            flow = _noted(cloud.embed(target.provider, target.model, lines, dimensions), target.provider, unheard)
+            server = self._provider(target.provider)
+            flow = _noted(cloud.embed(target.provider, target.model, lines, dimensions, server), server.name, unheard)
             request = Request(target.model, provider=target.provider)
         else:
             own = self.params.options(given)
@@ -194,15 +205,14 @@ class Talk:
     def load(self, model: str, keep_alive: float | str | None, pull: bool, options: Mapping[str, Any]) -> Flow[Event]:
         """Load a model with the options that a chat would have, or unload it with a `keep_alive` of 0."""
         given = self.params.options(asking.own_options(options, ("keep_alive", "pull")))
-        request = Request(self.local(model), options=given, keep_alive=keep_alive)
+        request = Request(self.local(model), options=given, keep_alive=asking.lasting(keep_alive))
         return self._taped(ollama.load(request, pull=pull), partial(keyed.asked, "load", request))
 
     def unload(self, model: str) -> Flow[Event]:
         """Free a model's memory."""
         name = self.local(model)
-        return self._taped(
-            ollama.load(Request(name, keep_alive=0), pull=False), partial(inquiries.about, "unload", name)
-        )
+        flow = ollama.load(Request(name, keep_alive=0), pull=False, missing=LIST)
+        return self._taped(flow, partial(inquiries.about, "unload", name))
 
     def models(self) -> Flow[list[Model]]:
         """The models that the server has."""
@@ -224,6 +234,10 @@ class Talk:
         if tape is None:
             return flow
         return tape.flow(question if late else question(), flow, fresh=fresh, facts=self.facts, there=self._there)
+
+    def _provider(self, name: str) -> keys.Provider:
+        """What to call a cloud model's server."""
+        return keys.provider(*self._cloud) if name == "openai" else keys.provider(endpoint=self.params.endpoints[name])
 
     def _there(self) -> hosts.Host | None:
         """The server at hand; none is started."""

@@ -29,7 +29,7 @@ from acagent_nb.errors import (
 from acagent_nb.messages import Done, Event, Message, Pulling, Text
 from acagent_nb.replies import Reply
 
-from .replay import SERVERS, recorded, recordings, replaying, said
+from .replay import SERVERS, Answer, recorded, recordings, replaying, said
 
 Ask = Callable[..., list[Event]]
 
@@ -275,3 +275,56 @@ def test_a_reply_holds_what_came_and_what_was_sent() -> None:
         assert reply.options.sent() == {"temperature": 0.0}
         assert reply.stats.prompt_eval_count == 18
         assert [model.name for model in client.models()] == ["tiny:latest"]
+
+
+def test_a_pull_is_left_at_once_if_its_watcher_fails() -> None:
+    def watch(step: Pulling) -> None:
+        raise OSError("the bar's window is gone")
+
+    begun = Answer(recorded("pull_slow_with_progress").lines[:3], stall=30)
+    with replaying(pull=begun) as replay, Client(replay.url) as client:
+        with pytest.raises(OSError, match="window"):
+            client.pull("local_m", watch=watch)
+        assert replay.gone.wait(5)
+    loop = asyncio.new_event_loop()
+    with replaying(pull=begun) as replay:
+        waiting = AsyncClient(replay.url)
+        with pytest.raises(OSError, match="window"):
+            loop.run_until_complete(waiting.pull("local_m", watch=watch))
+        assert replay.gone.wait(5), "although the loop does not go on"
+        loop.run_until_complete(waiting.close())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "message", "hint"),
+    [
+        ({"think": 5}, "think takes True, False or a level, not 5.", 'The levels are "low", "medium"'),
+        ({"think": "hgih"}, "think takes True, False or a level, not 'hgih'.", "Did you mean 'high'?"),
+        ({"think": "High"}, "think takes True, False or a level, not 'High'.", "Did you mean 'high'?"),
+        ({"keep_alive": True}, 'keep_alive takes seconds, or a time such as "5m", not True.', "0 unloads"),
+        ({"keep_alive": [5]}, 'keep_alive takes seconds, or a time such as "5m", not [5].', "0 unloads"),
+    ],
+)
+def test_what_can_not_be_meant_is_not_sent(ask: Ask, how: dict[str, Any], message: str, hint: str) -> None:
+    with replaying() as replay, pytest.raises(BadOption) as caught:
+        ask(replay.url, **how)
+    assert (caught.value.message, caught.value.hint[: len(hint)]) == (message, hint)
+    assert replay.requests == []
+
+
+@pytest.mark.parametrize("how", [{"dimensions": "8"}, {"dimensions": 0}, {"keep_alive": {}}])
+def test_nor_are_vectors_asked_for_with_it(how: dict[str, Any]) -> None:
+    with replaying() as replay, Client(replay.url) as client:
+        with pytest.raises(BadOption, match=f"{next(iter(how))} takes"):
+            client.embed("local_m", "a", **how)
+        with pytest.raises(BadOption, match="keep_alive takes"):
+            client.load("local_m", keep_alive=True)
+    assert replay.requests == []
+
+
+def test_a_level_that_only_its_server_knows_is_sent(ask: Ask) -> None:
+    with replaying(chat=said("ok")) as replay:
+        ask(replay.url, think="ultra", keep_alive=2.5)
+    assert (replay.requests[0][2]["think"], replay.requests[0][2]["keep_alive"]) == ("ultra", 2.5)

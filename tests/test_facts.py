@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from acagent_nb import AsyncClient, Client, Warned
-from acagent_nb.errors import Incapable, ModelMissing
+from acagent_nb.errors import Incapable, ModelMissing, ServerDown
 from acagent_nb.messages import Done, Text
 
 from .clients import Do, blocking
@@ -151,3 +151,34 @@ def test_a_strange_name_among_the_loaded_does_no_harm(do: Do) -> None:
     loaded = {"models": [{"name": "a b/c/d/e/f", "context_length": 9}, {"name": "M:latest", "digest": "d"}]}
     with replaying(chat=said("a"), ps=Answer((json.dumps(loaded),))) as replay:
         assert do(replay.url, "chat", "local_m", "hi").digest == "d"
+
+
+def test_another_server_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client() as client:
+        with replaying(chat=said("a"), version=version("0.6.8")) as old:
+            monkeypatch.setenv("OLLAMA_HOST", old.url)
+            assert client.chat("local_m", "hi", mirostat=2).notes == ()
+            client.close()
+        with pytest.raises(ServerDown, match=old.url):
+            client.chat("local_m", "hi", mirostat=2)
+        with replaying(chat=said("a"), version=version("0.24.0")) as new:
+            monkeypatch.setenv("OLLAMA_HOST", new.url)
+            with pytest.warns(Warned, match="mirostat"):
+                client.chat("local_m", "hi", mirostat=2)
+
+
+def test_another_server_is_another_version_in_a_loop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with AsyncClient() as client:
+            with replaying(chat=said("a"), version=version("0.6.8")) as old:
+                monkeypatch.setenv("OLLAMA_HOST", old.url)
+                assert (await client.chat("local_m", "hi", mirostat=2)).notes == ()
+                await client.close()
+            with pytest.raises(ServerDown, match=old.url):
+                await client.chat("local_m", "hi", mirostat=2)
+            with replaying(chat=said("a"), version=version("0.24.0")) as new:
+                monkeypatch.setenv("OLLAMA_HOST", new.url)
+                with pytest.warns(Warned, match="mirostat"):
+                    await client.chat("local_m", "hi", mirostat=2)
+
+    asyncio.run(main())

@@ -6,7 +6,7 @@ import pytest
 
 from acagent_nb.addresses import base_url
 from acagent_nb.errors import BadName, BadParams, KeyMissing
-from acagent_nb.keys import NO_KEY, OPENAI, Cloud, cloud, headers
+from acagent_nb.keys import NO_KEY, OPENAI, Cloud, cloud, headers, provider
 from acagent_nb.params import Endpoint
 
 LAB = Endpoint("lab", "https://lab.example.org/v1", "LAB_API_KEY")
@@ -68,14 +68,25 @@ def test_this_machine_needs_no_key_and_gets_none(monkeypatch: pytest.MonkeyPatch
 
 def test_an_endpoint_gets_its_own_key_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    with pytest.raises(KeyMissing, match="LAB_API_KEY is not set"):
+    with pytest.raises(KeyMissing, match="LAB_API_KEY is not set") as caught:
         cloud(endpoint=LAB)
+    assert caught.value.hint == "Set LAB_API_KEY, which params.toml names for the endpoint lab."
     monkeypatch.setenv("LAB_API_KEY", "labs")
     assert cloud(endpoint=LAB) == Cloud("https://lab.example.org/v1", "labs", "LAB_API_KEY")
     assert cloud(endpoint=LAB._replace(key_env=None)).api_key == NO_KEY
     assert cloud(api_key="mine", endpoint=LAB).api_key == "mine"
     with pytest.raises(TypeError, match="not both"):
         cloud("https://lab.example.org/v1", endpoint=LAB)
+
+
+def test_what_a_server_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [provider().name, provider(OPENAI).name, provider(endpoint=LAB).name] == ["openai", "openai", "lab"]
+    assert provider("https://me:hush@gateway.example:8443/v1", "secret").name == "gateway.example"
+    assert "secret" not in str(provider(api_key="secret"))
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    assert [provider().name, provider(OPENAI).name] == ["gateway.example", "openai"]
+    monkeypatch.setenv("OPENAI_BASE_URL", "gateway.example/v1")
+    assert provider().name == "openai", "what is no address is refused by `cloud`"
 
 
 def test_a_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

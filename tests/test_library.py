@@ -17,19 +17,14 @@ from acagent_nb.messages import Message, Pulling, Text
 from acagent_nb.wire import Open
 
 from .clients import Do, run_by
-from .replay import SERVERS, Answer, Replay, recorded, replaying, said
+from .ggufs import TINY
+from .replay import SERVERS, Answer, recorded, replaying, said
 from .test_ollama import run
 
-TINY = builtin.find("tiny")
-assert TINY is not None
 ABSENT, SENT, EXISTS = recorded("blob_check_absent"), recorded("blob_upload"), recorded("blob_upload_again")
 MADE = recorded("create_from_gguf", "v0.24.0")
 OURS = Answer(('{"version":"0.32.15","engine":{"name":"xllamacpp"}}',))
 SHOWS_OURS = Answer((json.dumps({"modelfile": f"FROM /blobs/{TINY.digest.replace(':', '-')}\n"}),))
-
-
-def asked(replay: Replay) -> list[str]:
-    return [f"{method} {path.split('/')[2]}" for method, path, _ in replay.requests]
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -180,7 +175,7 @@ def test_a_file_is_sent_as_it_is_if_the_server_lacks_it(do: Do, tmp_path: Path) 
     assert [events[0], events[-1]] == [Pulling("m", "uploading weights.gguf", done, size) for done in (0, size)]
     with replaying(blobs=EXISTS) as replay:
         events = run_by(do, replay.url, delivery.blob(digest, file, "m"))
-    assert asked(replay) == ["HEAD blobs"]
+    assert replay.asked == ["HEAD blobs"]
     assert events == [Pulling("m", "using existing weights.gguf", size, size)]
 
 
@@ -237,7 +232,7 @@ def test_a_built_in_model_is_uploaded_where_it_can_not_be_pulled(do: Do, server:
         create=MADE,
     ) as replay:
         events = do(replay.url, "pull", f"local_{name}")
-    assert asked(replay) == [
+    assert replay.asked == [
         "POST pull",
         "GET version",
         "POST show",
@@ -272,7 +267,7 @@ def test_a_cell_goes_on_by_itself_where_the_built_in_model_is_missing(do: Do) ->
     ) as replay:
         events = do(replay.url, "stream", "local_tiny", "hi")
     assert [event for event in events if isinstance(event, Text)] == [Text("the sky")]
-    told = asked(replay)
+    told = replay.asked
     assert told[0] == "POST chat"
     assert told[told.index("POST create") + 1] == "POST chat"
 
@@ -286,14 +281,14 @@ def test_a_model_that_has_the_name_is_never_touched(do: Do, shows: list[Answer])
         pytest.raises(ModelMissing, match="another model of this name"),
     ):
         do(replay.url, "pull", "local_tiny")
-    assert "POST create" not in asked(replay)
+    assert "POST create" not in replay.asked
 
 
 def test_one_that_was_uploaded_before_is_there(do: Do) -> None:
     with replaying(pull=recorded("pull_no_dns"), version=recorded("version"), show=SHOWS_OURS) as replay:
         events = do(replay.url, "pull", "local_tiny")
     assert events[-1].status == "success"
-    assert asked(replay) == ["POST pull", "GET version", "POST show"]
+    assert replay.asked == ["POST pull", "GET version", "POST show"]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +306,7 @@ def test_nothing_else_is_uploaded(do: Do, name: str, refused: str, version: Answ
     with replaying(pull=recorded(refused), version=version, show=recorded("show_missing"), create=MADE) as replay:
         with pytest.raises(error):
             do(replay.url, "pull", f"local_{name}")
-        assert not {"POST show", "HEAD blobs", "POST create"} & set(asked(replay))
+        assert not {"POST show", "HEAD blobs", "POST create"} & set(replay.asked)
 
 
 @pytest.mark.parametrize("failing", ["blobs", "create"])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from acagent_nb import BadName, BadOption, LLMError, ModelMissing, ServerDown, lines, record, replay
+from acagent_nb import BadName, BadOption, Client, LLMError, ModelMissing, ServerDown, lines, record, replay
 from acagent_nb.addresses import is_loopback
 
 from .kernels import Kernel, Ran, running_kernel
@@ -131,6 +131,27 @@ def test_load_says_how_to_get_a_model(shell: InteractiveShell, there: httpx.Clie
     with pytest.raises(ModelMissing) as caught:
         shell.run_line_magic("llm", "load mistral-small3.2")
     assert caught.value.hint == "%llm pull mistral-small3.2 gets it."
+
+
+def test_options_in_a_terminal_are_those_of_the_server_in_use(
+    shell: InteractiveShell, there: httpx.Client, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell.run_cell("%llm options").success
+    assert "Options for the embedded server;" in capsys.readouterr().out
+    with replaying(version=Answer(('{"version":"0.6.8"}',), content_type="application/json")) as old:
+        monkeypatch.setenv("OLLAMA_HOST", old.url)
+        assert shell.run_cell("%llm options").success
+    assert "Options for Ollama 0.6.8;" in capsys.readouterr().out
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    assert shell.run_cell("%llm options").success
+    assert "Options for the newest Ollama;" in capsys.readouterr().out
+
+
+def test_unload_does_not_say_how_to_get_one(shell: InteractiveShell, there: httpx.Client) -> None:
+    with pytest.raises(ModelMissing) as caught:
+        shell.run_line_magic("llm", "unload mistral-small3.2")
+    assert caught.value.hint.startswith("It has: ")
+    assert "tiny:skills" in caught.value.hint
 
 
 def test_a_cloud_model_is_nothing_for_the_server(shell: InteractiveShell, there: httpx.Client) -> None:
@@ -271,7 +292,11 @@ def test_params_of_a_session_with_a_cloud_model_only(shell: InteractiveShell, ca
 
 def test_usage(shell: InteractiveShell, there: httpx.Client, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.run_line_magic("llm", "usage")
-    assert capsys.readouterr().out == "No model was asked in this session yet.\n"
+    told = "No cell has asked a model in this session yet; what Client asks in code is not counted.\n"
+    with Client() as client:
+        client.chat("local_tiny", "What is 2 + 2?", num_predict=1)
+        shell.run_line_magic("llm", "usage")
+    assert capsys.readouterr().out == told * 2
     for seed in (1, 2):
         shell.run_cell_magic("llm", f"local_tiny --quiet --seed {seed}", "What is 2 + 2?")
     capsys.readouterr()

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from .. import terminal
+from msgspec.structs import replace
+
+from .. import meant, terminal
 from ..addresses import without_secrets
 from ..disk import Usage, unseen
 from ..hosts import EMBEDDED, Host
@@ -108,7 +110,7 @@ def facts(model: Model, running: Running | None, shown: Shown | None) -> list[st
     """A row's cells as words."""
     context = shown.context_length if shown else None
     return [
-        model.name,
+        meant.written(model.name),
         model.details.parameter_size,
         model.details.quantization_level,
         terminal.size(model.size),
@@ -119,8 +121,9 @@ def facts(model: Model, running: Running | None, shown: Shown | None) -> list[st
 
 def cells(model: Model, running: Running | None, shown: Shown | None) -> str:
     """A row as HTML; what a model can do, and where it is in memory, stands below its name."""
-    base, colon, tag = model.name.rpartition(":")
-    name = f'<b>{_safe(base)}</b><span style="{MUTED}">{colon}{_safe(tag)}</span>' if base else _safe(model.name)
+    written = meant.written(model.name)
+    base, colon, tag = written.rpartition(":") if ":" in written.rpartition("/")[2] else (written, "", "")
+    name = f'<b>{_safe(base)}</b><span style="{MUTED}">{colon}{_safe(tag)}</span>'
     able, (takes, ends) = abilities(shown), memory(running)
     _, *numbers, _ = facts(model, running, shown)
     columns = [f"<span>{name}</span>", *(f"<span>{_safe(each)}</span>" for each in numbers)]
@@ -165,7 +168,7 @@ def details(model: Model, shown: Shown) -> str:
     }
     told = "".join(f"<dt>{name}</dt><dd>{_safe(text)}</dd>" for name, text in short.items() if text)
     told += "".join(
-        f'<dt>{name}</dt><dd><pre tabindex="0" role="region" aria-label="{name} of {_safe(model.name)}">'
+        f'<dt>{name}</dt><dd><pre tabindex="0" role="region" aria-label="{name} of {_safe(meant.written(model.name))}">'
         f"{_safe(text)}</pre></dd>"
         for name, text in long.items()
         if text.strip()
@@ -187,8 +190,10 @@ def page(known: Known) -> str:
 
 
 def text(known: Known) -> str:
-    """The tables that `acagent-nb list` and `acagent-nb ps` print."""
-    return f"{known.place}\n{known.sums}\n\n{terminal.listed(known.models)}\n\n{terminal.loaded(known.running)}"
+    """The tables that `acagent-nb list` and `acagent-nb ps` print, with the names that a notebook knows."""
+    models = [replace(each, name=meant.written(each.name)) for each in known.models]
+    running = [replace(each, name=meant.written(each.name)) for each in known.running]
+    return f"{known.place}\n{known.sums}\n\n{terminal.listed(models)}\n\n{terminal.loaded(running)}"
 
 
 def _safe(text: str) -> str:

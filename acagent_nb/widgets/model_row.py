@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped, unused-ignore]  # it has no types
 
-from .. import names, terminal
+from .. import meant, names, terminal
 from ..asynchronous import AsyncClient
 from ..models import Model, Running, Shown
 from . import model_facts
@@ -92,7 +92,7 @@ class ModelRow(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type
         return button
 
     def _draw(self) -> None:
-        name = self.model.name
+        name = meant.written(self.model.name)
         cells = model_facts.cells(self.model, self._running, self._shown)
         if self.facts.value != cells:
             self.facts.value = cells
@@ -110,7 +110,7 @@ class ModelRow(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type
             self.children = children
 
     def _load_words(self) -> tuple[str, str]:
-        name = self.model.name
+        name = meant.written(self.model.name)
         if self.busy:
             return "Stop", f"Stop what is being done with {name}"
         if self._running:

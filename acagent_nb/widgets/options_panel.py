@@ -24,12 +24,14 @@ from ..rows import TABLE
 from . import option_text
 from .looks import Looks
 from .option_row import OptionRow
-from .option_server import learnt, project
+from .option_server import Learnt, learnt, project
 from .option_text import Where
 from .options_view import OptionsView
 from .parts import Work
 from .record import Record, in_kernel
 from .trial import Trial
+
+_GLANCE_SECONDS = 2.0  # how long a terminal waits for the server
 
 
 class OptionsPanel(HasTraits):
@@ -123,7 +125,10 @@ class OptionsPanel(HasTraits):
 
         Without a model it takes the first that the server has. No server is started for it.
         """
-        known = await learnt(self._params, self.model)
+        self._know(await learnt(self._params, self.model))
+
+    def _know(self, known: Learnt) -> None:
+        """Show what was learnt."""
         self._learnt = True
         try:
             self.model = known.model
@@ -146,8 +151,9 @@ class OptionsPanel(HasTraits):
         return self._bundle() | {"text/html": option_text.page(self.options)}
 
     def _ipython_display_(self) -> None:
-        """Show the widget, and below it what a saved page keeps of it."""
+        """Show the widget, and below it what a saved page keeps of it; in a terminal a table."""
         if not in_kernel():
+            self._glance()
             print(repr(self))
             return
         from IPython.display import display
@@ -230,6 +236,19 @@ class OptionsPanel(HasTraits):
         with suppress(RuntimeError):
             asyncio.get_running_loop()
             self._work.start(self.refresh())
+
+    def _glance(self) -> None:
+        """Ask the server now, where nothing runs in the background; one that is slow is not waited for."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            return
+        loop = asyncio.new_event_loop()  # asyncio.run would leave this thread without the one that it has
+        try:
+            with suppress(asyncio.TimeoutError):
+                asking = asyncio.wait_for(learnt(self._params, self.model), _GLANCE_SECONDS)
+                self._know(loop.run_until_complete(asking))
+        finally:
+            loop.close()
 
     def _settle(self) -> None:
         """An answer has come: a server runs now and has the model, also where there was none before."""
