@@ -19,7 +19,6 @@ from .runnable import check
 from .runnable import run as notebooks
 
 _MORE = "`acagent-nb serve --status` tells which server this is."
-_EMBEDDED = ("xllamacpp", "uvicorn", "starlette", "httptools", "psutil")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,11 +151,21 @@ def _serve(given: argparse.Namespace) -> None:
         return status.tell(as_json=given.json)
     if given.json:
         raise LLMError("--json is for --status: a server prints its address only.", "acagent-nb serve --status --json")
-    if any(find_spec(module) is None for module in _EMBEDDED):
-        raise MissingExtra("The embedded server is not installed.", f"Install it: {hosts.INSTALL}")
-    from .server.alias import parse
-    from .server.run import serve
-    from .server.store import ollamas
+    for flag, value, unit, without in (
+        ("--idle", given.idle, "minutes", "a server that never ends by itself"),
+        ("--memory", given.memory, "MB", "what the machine has"),
+    ):
+        if value is not None and not value > 0:  # nor is `nan`
+            raise LLMError(f"{flag} is a number of {unit} above 0, not {value:g}.", f"Leave it out for {without}.")
+    missing = MissingExtra("The embedded server is not installed.", f"Install it: {hosts.INSTALL}")
+    if find_spec("xllamacpp") is None:  # the models' own processes import it, and not the server
+        raise missing
+    try:
+        from .server.alias import parse
+        from .server.run import serve
+        from .server.store import ollamas
+    except ModuleNotFoundError as error:
+        raise missing from error
 
     return serve(
         host=given.host,
@@ -165,7 +174,7 @@ def _serve(given: argparse.Namespace) -> None:
         idle=None if given.idle is None else given.idle * 60,
         state=given.state,
         follow_stdin=given.follow_stdin,
-        aliases=dict(parse(text) for text in given.alias),
+        aliases=[parse(text) for text in given.alias],
         memory=None if given.memory is None else given.memory << 20,
         behind=None if given.ollama_models is None else ollamas(given.ollama_models),
     )

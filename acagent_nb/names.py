@@ -66,8 +66,8 @@ class Name(NamedTuple):
 def parse(text: str) -> Name:
     """Read a name in Ollama's grammar; parts that are left out get their defaults.
 
-    A `:cloud` or `:local` after a tag, which tells Ollama where the model shall run, is understood as
-    Ollama does: `gpt-oss:120b:cloud` is the model `gpt-oss:120b-cloud`.
+    A `:cloud` or `:local` at the end, which tells Ollama where the model shall run, is understood as Ollama
+    does: `gpt-oss:120b:cloud` is the model `gpt-oss:120b-cloud`, and `tiny:local` is `tiny`.
 
     Raises
     ------
@@ -76,6 +76,12 @@ def parse(text: str) -> Name:
         and names what may have been meant.
     """
     return _parsed(text, "")
+
+
+def source(text: str) -> str:
+    """Where a name says that its model shall run: `"cloud"`, `"local"`, `"both"`, which is an error, or nothing."""
+    base, said = _source(text)
+    return "both" if said and _source(base)[1] else said
 
 
 def is_name(text: str) -> bool:
@@ -179,9 +185,12 @@ def _parsed(text: str, prefix: str) -> Name:
 
 def _parts(text: str) -> Name:
     """A name's parts as Ollama cuts them, from the right; whether they are any good is not tried."""
-    base, source = _source(text)
-    if source and ":" in base.rpartition("/")[2] and not _source(base)[1]:
-        text = base + "-cloud" * (source == "cloud")
+    where = source(text)
+    base = _source(text)[0]
+    if where == "local":
+        text = base
+    elif where == "cloud" and ":" in base.rpartition("/")[2]:
+        text = f"{base}-cloud"
     host = namespace = ""
     tag = TAG
     if text.rfind(":") > text.rfind("/"):  # a host may have a port, but a tag has no slash
@@ -210,8 +219,7 @@ def _wrong(name: Name, text: str) -> str:
     """What is wrong with a name, as a sentence; empty if nothing is."""
     if not text:
         return "It is empty."
-    base, source = _source(text)
-    if source and _source(base)[1]:
+    if source(text) == "both":
         return "It says twice where the model shall run."
     if "@" in text:
         return "Ollama takes no digest after an @, only a tag after a colon."

@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acagent_nb import builtin
+
+TINY = builtin.find("tiny")
+assert TINY is not None
 _ALIGNED = 32
 
 

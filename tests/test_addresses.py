@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from acagent_nb.addresses import base_url, cloud_url, is_loopback, origin, without_secrets
 from acagent_nb.errors import BadName
 
-quiet = settings(deadline=None, database=None, max_examples=150)
+quiet = settings(max_examples=150)
 
 SCHEMES = st.sampled_from(["", "http://", "https://", "HTTP://", "ftp://", "://", "http:///"])
 PLACES = st.sampled_from(

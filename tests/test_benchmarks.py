@@ -29,4 +29,5 @@ def test_it_measures_the_real_server(script: str, flags: list[str], words: list[
         command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=60, check=False
     )
     assert "Traceback" not in ended.stderr
+    assert ended.returncode == int("missed" in ended.stdout)  # so short a run may miss a bound of its script's
     assert all(each in ended.stdout for each in words), ended.stdout

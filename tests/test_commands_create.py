@@ -14,10 +14,9 @@ import pytest
 from acagent_nb import builtin
 
 from .commands import call, fails, final, lines, on_terminal
+from .ggufs import TINY
 from .replay import Answer, Replay, recorded, replaying
 
-TINY = builtin.find("tiny")
-assert TINY is not None
 ROOT = Path(builtin.__file__).parent.parent
 FROM_MODEL, FROM_FILE = recorded("create_from_model"), recorded("create_from_gguf", "v0.24.0")
 UPLOADS = [recorded("blob_check_absent"), recorded("blob_upload")]

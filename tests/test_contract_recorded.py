@@ -35,10 +35,6 @@ DIFFERENCES = {
     "loop_detector_nonstream": _NO_LOOP_DETECTOR,
     "show": _NO_PARAMETERS,
     "show_skills": _NO_PARAMETERS,
-    "openai_chat_stream": (
-        "the first chunk's `content` is null; the one with the usage has `timings` and cached tokens, too",
-        "streams pass as llama.cpp writes them, so that nothing slows them down; OpenAI's own client reads both",
-    ),
     "create_from_gguf": (
         "one more progress line: the Go template is kept for Ollama, and which template is used here",
         "llama.cpp runs Jinja templates only, and whoever gave another one should know",

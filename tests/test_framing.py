@@ -22,7 +22,7 @@ def read(data: bytes, cuts: tuple[int, ...] | list[int] = (), method: str = "POS
     return answer, body
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.binary(min_size=1, max_size=40), max_size=6),
     st.lists(st.integers(0, 1000), max_size=12),
@@ -37,7 +37,6 @@ def test_chunks_that_are_cut_anywhere(chunks: list[bytes], cuts: list[int], afte
     assert answer.keeps
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=8), st.integers(0, 2))
 def test_a_body_of_a_known_length(sent: bytes, cuts: list[int], interims: int) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"

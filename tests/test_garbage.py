@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from acagent_nb.server import claims
 from acagent_nb.server.fetch import lock
 from acagent_nb.server.garbage import remove_unused, sweep
 from acagent_nb.server.store import Store
@@ -26,6 +28,13 @@ def old(path: Path, hours: float = 2) -> Path:
     then = time.time() - hours * 3600
     os.utime(path, (then, then))
     return path
+
+
+def ours(store: Store, end: str = "", name: str = HEX) -> Path:
+    """What a server of ours left in the blobs' folder when it died, two hours ago."""
+    claims.mark(store.folder, [name])
+    old(store.folder / ".marks" / name)
+    return old(store.blobs / f"{name}{end}")
 
 
 @pytest.fixture
@@ -48,17 +57,32 @@ def test_a_model_s_blobs_stay(store: Store) -> None:
 
 
 def test_what_has_rested_for_an_hour_goes(store: Store) -> None:
-    garbage = [store.folder / ".writing-0123", *(store.blobs / f"{HEX}{end}" for end in ("", "-partial", "-partial-0"))]
-    for path in garbage:
-        old(path)
+    garbage = [old(store.folder / ".writing-0123"), *(ours(store, end) for end in ("", "-partial", "-partial-0"))]
     assert sorted(sweep(store)) == sorted(garbage)
     assert not any(path.exists() for path in garbage)
+    sweep(store)
+    assert claims.marked(store.folder) == []
+
+
+def test_a_small_blob_that_no_model_was_made_of_goes(store: Store) -> None:
+    path = old(store.blobs / store.keep(b"a system message").replace(":", "-"))
+    assert sweep(store) == [path]
+
+
+def test_what_only_a_replaced_model_needed_goes_even_if_the_server_died_then(store: Store) -> None:
+    model = store.models()[0]
+    raw = json.loads(model.manifest.read_bytes())
+    store.write(model.name, json.dumps(raw | {"layers": raw["layers"][:1]}).encode())
+    removed = {path.name.replace("-", ":") for path in sweep(store)}
+    assert removed == {layer.digest for layer in model.layers[1:]}
+    assert store.has(model.layers[0].digest)
+    assert store.has(model.config.digest)
 
 
 @pytest.mark.parametrize("value", ["1", "true"])
 def test_unless_noprune_says_not_to(value: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_NOPRUNE", value)
-    path = old(store.blobs / HEX)
+    path = ours(store)
     assert sweep(store) == []
     assert path.exists()
     monkeypatch.setenv("OLLAMA_NOPRUNE", "0")
@@ -66,13 +90,12 @@ def test_unless_noprune_says_not_to(value: str, store: Store, monkeypatch: pytes
 
 
 def test_what_is_fresh_or_locked_or_not_ours_stays(store: Store) -> None:
-    fresh = [store.blobs / f"{HEX}{end}" for end in ("-partial", "-partial-0")]
-    old(fresh[0])
+    fresh = [ours(store, end) for end in ("-partial", "-partial-0")]
     fresh[1].write_text("{}")  # a download that goes on writes its notes
     strange = old(store.blobs / "notes.txt")
     new = store.folder / ".writing-4567"
     new.touch()
-    locked = old(store.blobs / HEX.replace("0", "1"))
+    locked = ours(store, name=HEX.replace("0", "1"))
     with lock(store, locked.name):
         assert sweep(store) == []
     assert all(path.exists() for path in (*fresh, strange, new, locked))
@@ -80,7 +103,7 @@ def test_what_is_fresh_or_locked_or_not_ours_stays(store: Store) -> None:
 
 
 def test_nothing_goes_if_a_manifest_can_t_be_read(store: Store) -> None:
-    path = old(store.blobs / HEX)
+    path = ours(store)
     loop = store.manifests / "loop"
     loop.symlink_to(loop)
     assert sweep(store) == []
@@ -89,7 +112,7 @@ def test_nothing_goes_if_a_manifest_can_t_be_read(store: Store) -> None:
 
 
 def test_a_manifest_that_is_no_model_still_keeps_its_blobs(store: Store) -> None:
-    path = old(store.blobs / HEX)
+    path = ours(store)
     other = store.manifests / "host" / "other" / "list"
     other.parent.mkdir(parents=True)
     other.write_text(f'{{"manifests":[{{"digest":"{HEX.replace("-", ":")}"}}]}}')

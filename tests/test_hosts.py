@@ -127,3 +127,11 @@ def test_a_server_that_does_not_start_says_why() -> None:
         with pytest.raises(ServerDown, match="did not start") as caught, hosts.private(None, "--port", port):
             pytest.fail("it can't have started")
     assert "--port" in str(caught.value)
+
+
+@pytest.mark.parametrize("module", ["click", "psutil", "starlette"])  # uvicorn's own, and the extra's
+def test_a_server_that_is_installed_by_halves_says_how_to_install_it(module: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None\nfrom acagent_nb.cli import main\nsys.exit(main(['serve']))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines() == ["The embedded server is not installed.", f"Install it: {hosts.INSTALL}"]

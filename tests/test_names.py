@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acagent_nb.errors import BadName
-from acagent_nb.names import HOST, NAMESPACE, TAG, Target, cloud, parse, target
+from acagent_nb.names import HOST, NAMESPACE, TAG, Target, cloud, parse, source, target
 
-quiet = settings(deadline=None, database=None, max_examples=200)
+quiet = settings(max_examples=200)
 
 FIRST = string.ascii_letters + string.digits + "_"
 ALLOWED = {"host": FIRST + ".:-", "namespace": FIRST + "-", "model": FIRST + ".-", "tag": FIRST + ".-"}
@@ -157,6 +157,9 @@ def test_a_scheme_stands_before_a_host_only() -> None:
         ("gpt-oss:120b:cloud", "registry.ollama.ai/library/gpt-oss:120b-cloud"),
         ("gpt-oss:120b:CLOUD", "registry.ollama.ai/library/gpt-oss:120b-cloud"),
         ("gpt-oss:120b:local", "registry.ollama.ai/library/gpt-oss:120b"),
+        ("tiny:local", "registry.ollama.ai/library/tiny:latest"),
+        ("hf.co/user/repo:Local", "hf.co/user/repo:latest"),
+        ("127.0.0.1:5055/library/tiny:local", "127.0.0.1:5055/library/tiny:latest"),
     ],
 )
 def test_where_a_model_shall_run_may_stand_at_the_end(text: str, full: str) -> None:
@@ -164,8 +167,24 @@ def test_where_a_model_shall_run_may_stand_at_the_end(text: str, full: str) -> N
     assert target(f"local_{text}") == Target("ollama", text)  # the server reads that word itself
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("m", ""),
+        ("m:1b", ""),
+        ("a:cloud/m", ""),
+        ("m:local", "local"),
+        ("m:1b-CLOUD", "cloud"),
+        ("m:1b:cloud", "cloud"),
+    ],
+)
+def test_where_it_shall_run_can_be_told(text: str, where: str) -> None:
+    assert source(text) == where
+
+
 @pytest.mark.parametrize("text", ["m:local:cloud", "m:cloud:local", "m:1b-cloud:cloud", "m:1b-cloud:local"])
 def test_but_only_once(text: str) -> None:
+    assert source(text) == "both"
     with pytest.raises(BadName) as caught:
         parse(text)
     assert "twice" in caught.value.hint

@@ -7,7 +7,7 @@ show of itself is shown of the engine: what it is told, and that it starts again
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from acagent_nb.options import TABLE
 from acagent_nb.server.child import _params
 from acagent_nb.server.settings import layered, load
 
-from .serving import Server, serving
+from .serving import Server
 
 PROOFS: dict[str, Callable[[Server], None]] = {}
 SEEDS = range(6)
@@ -57,12 +57,6 @@ VALUES: dict[str, Any] = {  # of each option one that is not its default
     "vocab_only": True,
     "use_mlock": True,
 }
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 def proof(of: Callable[[Server], None]) -> Callable[[Server], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acagent_nb import params as room
@@ -15,8 +15,6 @@ from acagent_nb.errors import BadName, BadOption, BadParams
 from acagent_nb.names import Target
 from acagent_nb.options import Options
 from acagent_nb.params import Endpoint, Params
-
-quiet = settings(deadline=None, database=None, max_examples=100)
 
 WHOLE = """
 model = "JSON_PLAN_MODEL"
@@ -352,7 +350,6 @@ VALUES = st.recursive(
 )
 
 
-@quiet
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_mapping_is_params_or_refused(mapping: dict[str, Any]) -> None:
     try:

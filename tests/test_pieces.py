@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acagent_nb import pieces
 
-quiet = settings(deadline=None, database=None, max_examples=200)
+quiet = settings(max_examples=200)
 
 DATA = st.lists(st.sampled_from([b"\n", b"\r", b"", b"{}", "é".encode(), b"\0", b"\x85"]) | st.binary(max_size=6)).map(
     b"".join

@@ -99,6 +99,8 @@ def test_nobody_can_change_it_and_its_copy_is_real(own: Server) -> None:
     assert (gone.status_code, gone.json()) == (400, said)
     onto = client.post("/api/copy", json={"source": "tiny:skills", "destination": "gpt-4o-mini"})
     assert (onto.status_code, onto.json()) == (400, said)
+    made = client.post("/api/create", json={"model": "gpt-4o-mini", "from": "tiny", "system": "Be brief."})
+    assert (made.status_code, made.json()) == (400, said)
     assert client.post("/api/copy", json={"source": "gpt-4o-mini", "destination": "mine"}).status_code == 200
     assert own.chat(model="mine", options={"num_predict": 1})["done"] is True
     assert client.request("DELETE", "/api/delete", json={"model": "mine"}).status_code == 200

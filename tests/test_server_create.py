@@ -18,17 +18,11 @@ from acagent_nb import hosts
 from acagent_nb.server import gguf, tiny
 
 from . import ggufs
-from .serving import SKY, Server, serving, soon
+from .serving import SKY, Server, soon
 
 GREEDY = {"temperature": 0, "num_predict": 12}
 TINY = ggufs.digest(tiny.PATH.read_bytes())
 SHOUT = "{%- for message in messages %}{{ message.content | upper }}{%- endfor %}"
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 def upload(server: Server, data: bytes) -> str:
@@ -130,6 +124,22 @@ def test_a_model_from_another_has_its_own_words(own: Server) -> None:
     assert shown(own, "briefer")["system"] == "You are brief."
 
 
+def test_what_is_shown_of_values_is_gos(own: Server) -> None:
+    create(own, "weird", **{"from": "tiny"}, parameters={"weird": None, "use_mmap": True, "num_predict": 2.0})
+    told = shown(own, "weird")
+    assert sorted(line.split()[1] for line in told["parameters"].splitlines()) == ["2", "<nil>", "true"]
+    assert "None" not in told["modelfile"]
+    assert own.chat(model="weird")["eval_count"] == 2
+
+
+def test_a_system_message_is_tried_on(own: Server) -> None:
+    create(own, "systematic", **{"from": "tiny"}, system="Be kind.")
+    told = own.client.post("/api/show", json={"model": "systematic", "system": "Be rude."}).json()
+    assert told["system"] == "Be rude."
+    assert "SYSTEM Be rude." in told["modelfile"]
+    assert shown(own, "systematic")["system"] == "Be kind."
+
+
 def test_a_new_version_of_a_model_answers_at_once_and_leaves_nothing_of_the_old(own: Server) -> None:
     blobs = Path(shown(own, "tiny")["modelfile"].split("\nFROM ")[1].splitlines()[0]).parent
     create(own, "versions", **{"from": "tiny"}, parameters={"num_predict": 2})
@@ -202,6 +212,9 @@ def test_a_lora_adapter_changes_the_answers(own: Server) -> None:
         ({"files": {}}, 400, "no files provided to convert"),
         ({"from": "a b//c"}, 400, "invalid model name"),
         ({"files": {"a.gguf": "sha256:zz"}}, 400, "invalid digest format"),
+        ({"files": {"../a.gguf": TINY}}, 400, "file path must be relative"),
+        ({"files": {"/a.gguf": TINY}}, 400, "file path must be relative"),
+        ({"from": "tiny", "adapters": {"b/./a.gguf": TINY}}, 400, "file path must be relative"),
         ({"from": "tiny", "license": 3}, 400, "a license is a text, or a list of texts"),
         ({"from": "tiny", "template": "{% if %}"}, 400, "template error: "),
         ({"from": "tiny", "quantize": "q4_K_M"}, 501, "does not quantize"),

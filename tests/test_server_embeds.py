@@ -147,9 +147,16 @@ def test_chats_meanwhile_change_nothing(own: Server) -> None:
             assert all(message == chat for message in each.result())
 
 
-def test_a_client_that_leaves_disturbs_nobody(own: Server) -> None:
+@pytest.mark.parametrize("most", ["1", "3"])
+def test_a_client_that_leaves_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, most: str) -> None:
+    """Without a second child what comes while the first one answers lies in its slots, and begins together."""
+    monkeypatch.setenv("OLLAMA_MAX_LOADED_MODELS", most)
+    with serving() as own:
+        leaves(own)
+
+
+def leaves(own: Server) -> None:
     expected = alone(own)
-    # The engine makes no vectors while it answers: what comes meanwhile lies in its slots, and begins together.
     body = {"model": "tiny", "prompt": "Once", "raw": True, "format": ENDLESS, "options": {"num_predict": 1500}}
     leaving, other = (httpx.Client(base_url=own.url, trust_env=False, timeout=seconds) for seconds in (0.1, 60))
     with leaving, other, ThreadPoolExecutor(1) as pool, other.stream("POST", "/api/generate", json=body) as answer:

@@ -133,12 +133,12 @@ def test_the_longest_to_stay_is_listed_first(two: Server) -> None:
 
 
 def test_keep_alive_0_waits_for_a_running_answer(two: Server) -> None:
-    body = {"model": "tiny", "prompt": "Once", "raw": True, "format": ENDLESS, "options": {"num_predict": 300}}
+    body = {"model": "tiny", "prompt": "Once", "raw": True, "format": ENDLESS, "options": {"num_predict": 1000}}
     with two.client.stream("POST", "/api/generate", json=body) as answer:
         lines = answer.iter_lines()
         next(lines)
         assert two.chat(messages=[], keep_alive=0)["done_reason"] == "unload"
         assert len(two.children) == 1
         last = [json.loads(line) for line in lines][-1]
-    assert (last["done_reason"], last["eval_count"]) == ("length", 300)
+    assert (last["done_reason"], last["eval_count"]) == ("length", 1000)
     soon(lambda: two.children == [], 1.0)

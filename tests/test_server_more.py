@@ -7,7 +7,6 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from acagent_nb.server import absent, ask, gguf, tiny
 from acagent_nb.server.store import Store
 
 from . import ggufs
-from .serving import ENDLESS, SKY, Server, serving
+from .serving import ENDLESS, SKY, Server
 from .test_server_create import create, shown, upload
 
 GAP = {
@@ -25,12 +24,6 @@ GAP = {
     "tokenizer.ggml.fim_mid_token_id": 12,
 }
 TINY = ggufs.digest(tiny.PATH.read_bytes())
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +70,8 @@ def test_not_thinking_is_for_all(own: Server, think: Any) -> None:
     assert own.chat(think=think)["done"] is True
 
 
-def seeing() -> bytes:
-    """A projector that nobody trained, of the LLaVA kind: 28 by 28 pixels are four tokens."""
+def seeing(side: int = 28) -> bytes:
+    """A projector that nobody trained, of the LLaVA kind: a token for each 14 by 14 of a side's pixels."""
     hidden, inner, out = 32, 64, int(gguf.read(tiny.PATH).of("embedding_length"))
     values = {
         "general.architecture": "clip",
@@ -86,7 +79,7 @@ def seeing() -> bytes:
         "clip.has_vision_encoder": True,
         "clip.projector_type": "mlp",
         "clip.use_gelu": True,
-        "clip.vision.image_size": 28,
+        "clip.vision.image_size": side,
         "clip.vision.patch_size": 14,
         "clip.vision.embedding_length": hidden,
         "clip.vision.feed_forward_length": inner,
@@ -100,7 +93,7 @@ def seeing() -> bytes:
     arrays = {
         "v.class_embd": ggufs.noise(hidden),
         "v.patch_embd.weight": ggufs.noise(14, 14, 3, hidden),
-        "v.position_embd.weight": ggufs.noise(hidden, 5),
+        "v.position_embd.weight": ggufs.noise(hidden, 1 + (side // 14) ** 2),
         "v.pre_ln.weight": ggufs.constant(hidden, 1.0),
         "v.pre_ln.bias": ggufs.constant(hidden, 0.0),
     }

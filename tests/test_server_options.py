@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,14 +10,12 @@ import httpx
 import pytest
 
 from acagent_nb.options import TABLE
+from acagent_nb.server import ask
+from acagent_nb.server.store import Store
 
-from .serving import ENDLESS, SKY, Server, serving
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with serving() as server:
-        yield server
+from . import ggufs
+from .serving import ENDLESS, SKY, WEATHER, Server
+from .test_server_create import create, shown, upload
 
 
 @pytest.mark.parametrize(
@@ -154,6 +151,41 @@ def test_generate_goes_on_from_a_context(own: Server) -> None:
     first = ask()
     second = ask(context=first["context"])
     assert second["prompt_eval_count"] > len(first["context"])
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "words"),
+    [
+        ("generate", {"prompt": "", "think": True}, 400, '"tiny" does not support thinking'),
+        ("generate", {"raw": True, "system": "x"}, 400, "raw mode does not support template, system, or context"),
+        ("generate", {"suffix": "x"}, 400, "registry.ollama.ai/library/tiny:latest does not support insert"),
+        ("chat", {"tools": [WEATHER]}, 400, "registry.ollama.ai/library/tiny:latest does not support tools"),
+        ("chat", {"messages": [], "think": "low"}, 400, '"tiny" does not support thinking'),
+        ("chat", {"top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
+        ("generate", {"top_logprobs": -1}, 400, "top_logprobs must be between 0 and 20"),
+        ("generate", {"model": "nosuch", "top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
+        ("chat", {"options": {"num_ctx": "x"}}, 500, 'option "num_ctx" must be of type integer'),
+    ],
+)
+def test_what_is_refused_is_refused_without_a_question_too(
+    api: httpx.Client, path: str, fields: dict[str, Any], status: int, words: str
+) -> None:
+    answer = api.post(f"/api/{path}", json={"model": "tiny", **fields})
+    assert (answer.status_code, answer.json()) == (status, {"error": words})
+    if fields.get("model") is None and "top_logprobs" not in fields:  # but nothing is in the way of an unload
+        told = api.post(f"/api/{path}", json={"model": "tiny", **fields, "keep_alive": 0})
+        assert told.json()["done_reason"] == "unload"
+
+
+def test_a_model_whose_context_can_not_shift_does_not(own: Server) -> None:
+    values = {"general.architecture": "deepseek2", "deepseek2.context_length": 2048}
+    create(own, "deep", files={"a.gguf": upload(own, ggufs.written(values, {"token_embd.weight": ggufs.noise(8, 4)}))})
+    model = Store(shown(own, "deep")["modelfile"].split("\nFROM ")[1].split("/blobs/")[0]).find("deep")
+    assert model is not None
+    for fields, shifts in (({}, False), ({"shift": True}, True), ({"shift": False}, False)):
+        asked = ask.chat(model, {"model": "deep", "messages": SKY, **fields})
+        assert (asked.shift, asked.load.shift) == (shifts, shifts)
+        assert ask.without_question(model, fields, "chat") == asked.load
 
 
 def test_a_template_in_the_request_is_refused(own: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,10 @@ import pytest
 
 from acagent_nb.server.settings import layered, load
 
-from .serving import Server, serving
+from .serving import Server
 
 JOKE = [{"role": "user", "content": "tell me a joke"}]
 SEEDS = range(6)
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

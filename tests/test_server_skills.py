@@ -84,6 +84,43 @@ def test_a_schema_holds_for_generate_too(api: httpx.Client) -> None:
         assert isinstance(json.loads(api.post("/api/generate", json=body).json()["response"])["ok"], bool)
 
 
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/x"}, {"enum": []}], ids=str)
+def test_what_is_no_schema_is_refused_wherever_it_is_given(api: httpx.Client, schema: dict[str, Any]) -> None:
+    body = {"model": "tiny", "prompt": "is it?", "format": schema, "stream": False}
+    context = api.post("/api/generate", json=body | {"format": None, "options": {"num_predict": 2}}).json()["context"]
+    asked = [
+        ("/api/chat", {"model": "tiny", "messages": SKY, "format": schema, "stream": False}),
+        ("/api/generate", body),
+        ("/api/generate", body | {"raw": True}),
+        ("/api/generate", body | {"context": context}),
+    ]
+    for path, fields in asked:
+        refusal = api.post(path, json=fields)
+        assert refusal.status_code == 400, fields
+        assert "JSON schema error" in refusal.json()["error"]
+
+
+@pytest.mark.parametrize("more", [{"raw": True}, {"context": [1, 2, 3]}, {}], ids=str)
+@pytest.mark.parametrize("schema", [{"enum": ["yes"]}, {"enum": ["yes"], "uniqueItems": True, "nobody": 1}], ids=str)
+def test_a_schema_holds_for_each_kind_of_prompt(api: httpx.Client, more: dict[str, Any], schema: Any) -> None:
+    body = {"model": "tiny", "prompt": "is it?", "format": schema, "stream": False, **more}
+    assert json.loads(api.post("/api/generate", json=body).json()["response"]) == "yes"
+
+
+def test_an_empty_schema_is_any_json_value(api: httpx.Client) -> None:
+    asked = {"model": "tiny", "format": {}, "stream": False, "options": {"temperature": 0, "num_predict": 40}}
+    chats, raws = set(), set()
+    for question in ("why is the sky blue?", "What is a token?", "What is the capital of France?"):
+        body = asked | {"messages": [{"role": "user", "content": question}]}
+        chats.add(api.post("/api/chat", json=body).json()["message"]["content"][0])
+    for prompt in ('the answer is {"a": ', 'the list: ["a", ', "a number, 12, 13, ", 'say "yes", '):
+        body = asked | {"prompt": prompt, "raw": True}
+        raws.add(api.post("/api/generate", json=body).json()["response"].lstrip()[0])
+    for firsts in (chats, raws):
+        assert firsts <= set('{["-0123456789tfn')
+        assert firsts - {"{"}, "not only objects"
+
+
 def test_json_begins_as_an_object(api: httpx.Client) -> None:
     body = {"model": "tiny", "messages": SKY, "format": "json", "stream": False, "options": {"num_predict": 8}}
     assert api.post("/api/chat", json=body).json()["message"]["content"].lstrip().startswith("{")
@@ -101,6 +138,14 @@ def test_probabilities_without_alternatives(api: httpx.Client) -> None:
     body = {"model": "tiny", "prompt": "hello", "logprobs": True, "stream": False, "options": {"num_predict": 3}}
     told = api.post("/api/generate", json=body).json()
     assert all("top_logprobs" not in token for token in told["logprobs"])
+
+
+def test_probabilities_come_with_a_context_too(api: httpx.Client) -> None:
+    body = {"model": "tiny", "prompt": "hello", "stream": False, "options": {"temperature": 0, "num_predict": 3}}
+    context = api.post("/api/generate", json=body).json()["context"]
+    told = api.post("/api/generate", json=body | {"context": context, "logprobs": True, "top_logprobs": 2}).json()
+    assert len(told["logprobs"]) == told["eval_count"] > 0
+    assert all(len(token["top_logprobs"]) == 2 for token in told["logprobs"])
 
 
 def test_capabilities_are_what_the_templates_render(api: httpx.Client) -> None:

@@ -16,13 +16,6 @@ from .serving import ENDLESS, SKY, Server, serving
 HEAD = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{more}\r\n"
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    """One server for all that need no other."""
-    with serving() as server:
-        yield server
-
-
 def request(body: dict[str, object], more: str = "") -> tuple[bytes, bytes]:
     """A request's head and its body."""
     data = json.dumps({"model": "tiny", "messages": SKY, "options": {"temperature": 0}, **body}).encode()

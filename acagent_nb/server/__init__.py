@@ -2,14 +2,15 @@
 
 The process and its routes:
 
-    run.py        listening, the state file, when to end
+    run.py        the process: the state file, when to end
+    listen.py     the address it listens on
     app.py        routes: which request goes where, and in what shape it is answered
     models.py     routes for models as such: listed, shown, pulled, made, copied, deleted
     embeds.py     routes for texts as vectors
     upload.py     routes for blobs: streamed to the disk
     absent.py     routes that answer 501: what Ollama has and this server has not
-    v1.py         the OpenAI-compatible routes, passed to the engine nearly as they are
-    gather.py     a streamed `/v1` answer put together into one object
+    unknown.py    names that no model here has
+    v1.py         the OpenAI-compatible routes: the same questions and answers in other words
     http.py       connections that must not go on for ever without a request
     guard.py      who may ask: the Host and Origin checks
     reply.py      answers over ASGI: JSON, errors, streams that stop when their reader leaves
@@ -20,9 +21,11 @@ From a request to its answer, mostly pure:
     durations.py  Go's durations and timestamps
     settings.py   options -> what loads a model, and what goes with each request
     ask.py        Ollama's request -> the engine's
+    wanted.py     OpenAI's request -> the same
     turns.py      its messages, images and formats
     hear.py       the engine's event stream -> pieces of an answer
     tell.py       pieces -> Ollama's lines
+    choices.py    pieces -> OpenAI's chunks
     talk.py       one answer from lease to last line
     fit.py        prompts that are too long, made to fit
 
@@ -48,6 +51,7 @@ Models:
     transfer.py   its parts, ranges, retries and stalls
     partial.py    what has come of it so far, kept beside the blob
     garbage.py    what nobody needs any more
+    claims.py     which blobs somebody needs, and which of the others are ours to remove
     layers.py     what is written of one
     gguf.py       what a model file says of itself
     alias.py      further names for them, as long as the server runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,18 +23,27 @@ class Aliased(Store):
     folder, behind
         See `Store`.
     aliases
-        The model for each second name.
+        Pairs of a second name and its model.
 
     Raises
     ------
     BadName
         One of them is no name.
+    LLMError
+        Two of them mean the same name.
     """
 
-    def __init__(self, folder: str | Path | None, aliases: Mapping[str, str], behind: str | Path | None = None) -> None:
+    def __init__(
+        self, folder: str | Path | None, aliases: Iterable[tuple[str, str]], behind: str | Path | None = None
+    ) -> None:
         super().__init__(folder, behind)
         self._real = Store(folder, behind)
-        self._aliases = {names.parse(alias).key: (names.parse(alias), model) for alias, model in aliases.items()}
+        self._aliases: dict[str, tuple[Name, str]] = {}
+        for alias, model in aliases:
+            name = names.parse(alias)
+            if name.key in self._aliases:
+                raise LLMError(f"{alias!r} is said to be an alias twice.", "Keep the one that you mean.")
+            self._aliases[name.key] = name, model
 
     async def prepare(self) -> None:
         """Pull the built-in models that are missing; to be awaited before the server answers.
@@ -79,20 +88,21 @@ class Aliased(Store):
 
     def copy(self, source: Model, to: str) -> None:
         """Give a model a second name that lasts."""
-        self._refuse(names.parse(to))
+        self.refuse(names.parse(to))
         self._real.copy(source, to)
 
     def write(self, name: Name, manifest: bytes) -> None:
         """Make a model appear, see `Store.write`; `ServerError` if the name is an alias."""
-        self._refuse(name)
+        self.refuse(name)
         super().write(name, manifest)
 
     def delete(self, model: Model) -> None:
         """Remove a name, see `Store.delete`; `ServerError` if it is an alias."""
-        self._refuse(model.name)
+        self.refuse(model.name)
         super().delete(model)
 
-    def _refuse(self, name: Name) -> None:
+    def refuse(self, name: Name) -> None:
+        """See `Store.refuse`; `ServerError` for an alias."""
         if alias := self._aliases.get(name.key):
             raise ServerError(f"'{_plain(name)}' stands for '{alias[1]}' as long as this server runs", status=400)
 

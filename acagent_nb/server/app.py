@@ -65,8 +65,8 @@ def create(store: Store, engine: Engine, *, loopback: bool = True) -> ASGIApp:
         ("DELETE", "/api/delete", models.delete),
         ("GET", "/v1/models", v1.models),
         ("GET", "/v1/models/{name:path}", v1.model),
-        ("POST", "/v1/chat/completions", v1.passed),
-        ("POST", "/v1/completions", v1.passed),
+        ("POST", "/v1/chat/completions", v1.chat),
+        ("POST", "/v1/completions", v1.completions),
         ("POST", "/v1/embeddings", embeds.openai),
     ]
     routes += [(method, path, absent.answerer(path, said)) for (method, path), said in absent.ROUTES.items()]
@@ -110,7 +110,7 @@ class Api:
 
     async def status(self, request: Request) -> Response:
         """Whether models of the cloud can be asked: never here."""
-        return reply({"cloud": {"disabled": True, "source": "none"}})
+        return reply({"cloud": {"disabled": True, "source": "env"}})
 
     async def ps(self, request: Request) -> Response:
         """The models that are loaded."""
@@ -139,22 +139,22 @@ class Api:
         self, asked: dict[str, Any], shape: Chat | Generate, more: Callable[[bytes], object]
     ) -> Response | Stream:
         """What the two ways to ask have in common: load, unload, or an answer."""
+        turns.check_top(asked)
         model = found(self.store, asked["model"])
         if ask.empty(asked):
-            reason = await self._load_only(model, asked)
+            reason = await self._load_only(model, asked, "chat" if isinstance(shape, Chat) else "generate")
             return reply(shape.last(Piece(), reason, Metrics()))
         question = ask.chat(model, asked) if isinstance(shape, Chat) else ask.generate(model, asked)
         lines = talk.answer(self.engine, question, shape, more)
         return Stream(lines, LINES if question.stream else JSON)
 
-    async def _load_only(self, model: Model, asked: dict[str, Any]) -> str:
+    async def _load_only(self, model: Model, asked: dict[str, Any], task: str) -> str:
         """Do what a request without a question asks for; its `done_reason`."""
         alive = asked.get("keep_alive")
         if alive == 0:
             self.engine.unload(model)
             return "unload"
-        _, load = ask.loading(model, asked.get("options", {}), shift=asked.get("shift", True))
-        await talk.loaded(self.engine, model, load, alive)
+        await talk.loaded(self.engine, model, ask.without_question(model, asked, task), alive)
         return "load"
 
 

@@ -1,7 +1,7 @@
 """A request's body, read and refused in the words of Go's JSON decoder, as Ollama's clients know them.
 
 A body's fields are a table of names to kinds. A kind is a Go type's name, or a pair of the list's
-Go name and the table of its items; a field with the kind `None` may be anything.
+Go name and the table of its items, or an `Inner`; a field with the kind `None` may be anything.
 """
 
 from __future__ import annotations
@@ -9,15 +9,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ..errors import ServerError
 
-Fields = Mapping[str, "str | tuple[str, Any] | None"]
 
-_CALL: Fields = {"id": "string", "function": None}
+class Inner(NamedTuple):
+    """The kind of a field that is an object with a table of its own.
+
+    Attributes
+    ----------
+    open
+        Whether fields that the table does not have are kept, as they are.
+    """
+
+    go: str
+    fields: Mapping[str, Any]
+    open: bool = False
+
+
+Fields = Mapping[str, "str | Inner | tuple[str, Any] | None"]
+
+_CALLED: Fields = {"index": "int", "name": "string", "arguments": Inner("api.ToolCallFunctionArguments", {}, open=True)}
+_CALL: Fields = {"id": "string", "function": Inner("api.ToolCallFunction", _CALLED)}
 MESSAGE: Fields = {
     "role": "string",
     "content": "string",
@@ -39,7 +55,13 @@ _ANSWER: Fields = {
     "logprobs": "bool",
     "top_logprobs": "int",
 }
-_TOOL: Fields = {"type": "string", "function": None}
+_PARAMETERS: Fields = {"type": "string", "required": "[]string", "properties": "map[string]interface {}"}
+_FUNCTION: Fields = {
+    "name": "string",
+    "description": "string",
+    "parameters": Inner("api.ToolFunctionParameters", _PARAMETERS, open=True),
+}
+_TOOL: Fields = {"type": "string", "function": Inner("api.ToolFunction", _FUNCTION, open=True)}
 CHAT: Fields = {**_ANSWER, "messages": ("[]api.Message", MESSAGE), "tools": ("api.Tools", _TOOL)}
 GENERATE: Fields = {
     **_ANSWER,
@@ -91,11 +113,20 @@ CREATE: Fields = {
     "draft_files": "map[string]string",
 }
 
-_PYTHON = {"string": str, "bool": bool, "int": int, "map[string]interface {}": dict, "map[string]string": dict}
+_ITEM = {"[]api.ImageData": "[]uint8", "api.Tools": "api.Tool"}  # of lists that are not called after it
+_PYTHON = {
+    "string": str,
+    "bool": bool,
+    "int": int,
+    "float64": float,
+    "[]uint8": str,
+    "map[string]interface {}": dict,
+    "map[string]string": dict,
+}
 _WORD = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
 
-def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
+def read(raw: bytes, struct: str, fields: Fields, package: str = "api") -> dict[str, Any]:
     """The known fields of a JSON body, nulls left out.
 
     Parameters
@@ -106,6 +137,8 @@ def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
         What Ollama calls this body, for its error texts: `ChatRequest`.
     fields
         The table to read it by.
+    package
+        Where in Ollama's code it is.
 
     Raises
     ------
@@ -123,28 +156,35 @@ def read(raw: bytes, struct: str, fields: Fields) -> dict[str, Any]:
     if not isinstance(value, dict):
         if value is None:
             return {}
-        raise ServerError(f"json: cannot unmarshal {_WORD[type(value)]} into Go value of type api.{struct}", status=400)
+        said = f"json: cannot unmarshal {_WORD[type(value)]} into Go value of type {package}.{struct}"
+        raise ServerError(said, status=400)
     return _checked(value, struct, fields)
 
 
-def _checked(value: dict[str, Any], path: str, fields: Fields) -> dict[str, Any]:
-    """The fields of one object, each of its kind."""
+def _checked(value: dict[str, Any], path: str, fields: Fields, *, open: bool = False) -> dict[str, Any]:
+    """The fields of one object, each of its kind; of a null's none."""
+    if not value.keys() <= fields.keys():
+        value = _spelled(value, fields)
     found: dict[str, Any] = {}
+    if open:  # in their order, which the model will see
+        found |= {name: item for name, item in value.items() if item is not None or name not in fields}
     for name, kind in fields.items():
         item = value.get(name)
         if item is None:
             continue
         where = f"{path}.{name}"
-        if isinstance(kind, tuple):
-            go = kind[0].removeprefix("[]")
-            items = _of(list, item, where, kind[0])
-            found[name] = [_checked(_of(dict, each, where, go), where, kind[1]) for each in items]
+        if isinstance(kind, Inner):
+            found[name] = _checked(_of(dict, item, where, kind.go), where, kind.fields, open=kind.open)
+        elif isinstance(kind, tuple):
+            go = _ITEM.get(kind[0], kind[0].removeprefix("[]"))
+            items = (_or_nothing(dict, each, where, go) for each in _of(list, item, where, kind[0]))
+            found[name] = [_checked(each, where, kind[1]) for each in items]
         elif kind is None:
             found[name] = item
         elif kind.startswith("[]"):
-            wanted = str if kind == "[]api.ImageData" else int
-            go = "[]uint8" if wanted is str else "int"
-            found[name] = [_of(wanted, each, where, go) for each in _of(list, item, where, kind)]
+            go = _ITEM.get(kind, kind.removeprefix("[]"))
+            wanted = _PYTHON[go]
+            found[name] = [_or_nothing(wanted, each, where, go) for each in _of(list, item, where, kind)]
         else:
             found[name] = _of(_PYTHON[kind], item, where, kind)
             for each in item.values() if kind == "map[string]string" else ():
@@ -152,9 +192,25 @@ def _checked(value: dict[str, Any], path: str, fields: Fields) -> dict[str, Any]
     return found
 
 
+def _spelled(value: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """An object whose known fields are called as in the table: Go takes them in any case, and the last one counts."""
+    known = {name.casefold(): name for name in fields}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        name = key if key in fields else known.get(key.casefold(), key)
+        if item is not None or name not in found:
+            found[name] = item
+    return found
+
+
+def _or_nothing(kind: type, value: Any, where: str, go: str) -> Any:
+    """An item of a list: a null is the kind's own empty value."""
+    return kind() if value is None else _of(kind, value, where, go)
+
+
 def _of(kind: type, value: Any, where: str, go: str) -> Any:
     """The value if it is of the kind, else Go's complaint."""
-    if type(value) is kind:
+    if type(value) is kind or (kind is float and type(value) is int):
         return value
     word = _WORD.get(type(value), "null")
     if kind is int and word == "number":

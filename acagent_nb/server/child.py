@@ -65,9 +65,10 @@ def _params(engine: Any, settings: dict[str, Any]) -> Any:
         params.chat_template = settings["template"]
 
     params.n_parallel = settings["slots"]
-    params.n_ctx = settings["num_ctx"] * settings["slots"]
+    batch = max(settings["num_batch"], settings["longest"])
+    params.n_ctx = (batch if settings["beside"] else settings["num_ctx"]) * settings["slots"]
     params.n_threads_http = settings["slots"] + 16  # a waiting request holds a thread; counting tokens needs one too
-    params.n_batch = params.n_ubatch = max(settings["num_batch"], settings["longest"])
+    params.n_batch = params.n_ubatch = batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["num_thread"]
     params.n_gpu_layers = settings["num_gpu"]
     if settings["main_gpu"] is not None:

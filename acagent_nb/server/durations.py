@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ServerError
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)", re.ASCII)
 _LONGEST = (2**63 - 1) / 1e9  # seconds in Go's greatest duration: about 292 years
 
 
@@ -40,6 +40,8 @@ def parse(text: str) -> float:
             raise ServerError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}", status=400)
         total += float(number) * _UNITS[unit]
         position = part.end()
+    if total > _LONGEST:
+        raise ServerError(f"time: invalid duration {_quoted(text)}", status=400)
     return sign * total
 
 
@@ -78,7 +80,7 @@ def from_environment(text: str | None, default: float = 300.0) -> float:
     if not text:
         return default
     try:
-        return keep_alive(int(text) if re.fullmatch(r"[+-]?\d+", text) else text)
+        return keep_alive(int(text) if re.fullmatch(r"[+-]?\d+", text, re.ASCII) else text)
     except ServerError:
         return default
 

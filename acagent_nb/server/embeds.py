@@ -4,7 +4,8 @@ The engine cuts a batch of texts that differ in length into pieces of equal leng
 over its last piece only: of 1,000 texts asked for at once 700 had a wrong vector. So a child is asked for
 one text at a time, by whomever, which costs a quarter more time for short texts and a small model. The
 texts of models that only read (the BERT family) are not cut, and go together. While a child answers a
-question the engine begins no vectors in it: they wait for the answer's end.
+question the engine begins no vectors in it, so texts leave a child that is asked one, and the server's
+engine finds them another. If it finds none, they wait for the answer's end.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from .manifest import Model
 from .process import Child
 from .reply import BARE_JSON, openai_error, reply
 from .settings import Load
-from .store import Store, refuse_bad
+from .store import Store
+from .unknown import missing, refuse_bad
 
 Result = TypeVar("Result")
 _AS_THEY_ARE = -1  # llama.cpp's word for vectors whose length says something too
@@ -40,6 +42,10 @@ class _Told(NamedTuple):
 
     vectors: list[list[float]]
     tokens: int
+
+
+class _Overtaken(Exception):
+    """A child has got rivals while texts are left; those that have their vectors are not asked again."""
 
 
 class Embeddings:
@@ -116,7 +122,7 @@ class Embeddings:
         refuse_bad(name)
         model = self.store.find(name)
         if model is None:
-            raise ServerError(f'model "{name}" not found, try pulling it first', status=404)
+            raise missing(name, f'model "{name}" not found, try pulling it first')
         _, load = ask.loading(model, asked.get("options", {}))
         return _Asking(self.engine, name, model, load, asked.get("keep_alive"))
 
@@ -137,18 +143,21 @@ class _Asking:
         A text must be in one batch. One that is longer is counted, cut to the context if it may be, and
         if it is still too long for the batch the model is loaded anew with a longer one, which it keeps.
         """
+        done: dict[int, _Told] = {}
 
-        async def asked(child: Child, inputs: list[Any]) -> _Told:
+        async def asked(child: Child, rivals: int, inputs: list[Any]) -> _Told:
             if "bert" in self.model.header.architecture:
                 return await _batch(child, inputs, more)
-            longest_first = sorted(range(len(inputs)), key=lambda at: -len(inputs[at]))  # so a refusal comes at once
-            told = {at: await _alone(child, inputs[at], more) for at in longest_first}
-            return _Told([told[at].vectors[0] for at in range(len(inputs))], sum(each.tokens for each in told.values()))
+            for at in sorted(range(len(inputs)), key=lambda at: -len(inputs[at])):  # so a refusal comes at once
+                if at not in done:
+                    done[at] = await self._alone(child, rivals, inputs[at], more)
+                    rivals = 0  # one text has waited long enough to look for another child
+            return _Told([done[at].vectors[0] for at in range(len(inputs))], sum(each.tokens for each in done.values()))
 
-        async def first(child: Child) -> _Told | list[list[int]]:
+        async def first(child: Child, rivals: int) -> _Told | list[list[int]]:
             if not self.load.rounded:  # else the engine's context is larger than ours: it would take too much
                 try:
-                    return await asked(child, texts)
+                    return await asked(child, rivals, texts)
                 except ServerError as refusal:
                     if "too large" not in refusal.message and "exceed" not in refusal.message:
                         raise
@@ -157,42 +166,50 @@ class _Asking:
                 raise ServerError("the input length exceeds the context length", status=400)
             tokens = [each[: self.load.num_ctx] for each in tokens]
             short = max(map(len, tokens)) <= max(self.load.num_batch, child.load.longest)
-            return await asked(child, tokens) if short else tokens
+            return await asked(child, rivals, tokens) if short else tokens
 
         began = time.perf_counter_ns()
         told, loaded = await self._with_child(self.load, first, began)
         if not isinstance(told, _Told):
             tokens = told
             longer = replace(self.load, longest=self.load.num_ctx)
-            told, loaded = await self._with_child(longer, lambda child: asked(child, tokens), began)
+            told, loaded = await self._with_child(longer, lambda child, rivals: asked(child, rivals, tokens), began)
             assert isinstance(told, _Told)  # `asked` gives nothing else
         return told, loaded
 
     async def _with_child(
-        self, load: Load, work: Callable[[Child], Awaitable[Result]], began: int
+        self, load: Load, work: Callable[[Child, int], Awaitable[Result]], began: int
     ) -> tuple[Result, int]:
-        """Do something with a child, or with the next one if it turns out to be dead."""
-        for last in (False, True):
-            async with self.engine.lease(self.model, load, self.keep_alive) as child:
-                loaded = time.perf_counter_ns() - began
+        """Do something with a child, or with the next one if that gets rivals or turns out to be dead.
+
+        `work` is given the child, and how many rivals its texts have from the start: then there was no other.
+        """
+        loaded, died = 0, False
+        while True:
+            async with self.engine.lease(self.model, load, self.keep_alive, embeds=True) as child:
+                loaded = loaded or time.perf_counter_ns() - began
                 try:
-                    return await work(child), loaded
+                    return await work(child, self.engine.rivals(child)), loaded
+                except _Overtaken:
+                    continue
                 except Broken as error:
-                    if isinstance(error, Unreachable) and not last:
+                    if isinstance(error, Unreachable) and not died:
+                        died = True
                         await child.end()
                         continue
                     await child.gone()
                     raise ServerError(talk.DIED) from error
-        raise AssertionError("the second round returns or raises")
 
-
-async def _alone(child: Child, text: Any, more: dict[str, Any]) -> _Told:
-    """One text's vector, while nobody else asks this child for any."""
-    await child.embeds.acquire()
-    work = asyncio.ensure_future(_batch(child, [text], more))
-    # not when the client leaves: the engine may still have the text, and would put the next one beside it
-    work.add_done_callback(lambda _: child.embeds.release())
-    return await asyncio.shield(work)
+    async def _alone(self, child: Child, rivals: int, text: Any, more: dict[str, Any]) -> _Told:
+        """One text's vector, while nobody else asks this child for any, unless it has more rivals by then."""
+        await child.embeds.acquire()
+        if self.engine.rivals(child) > rivals:
+            child.embeds.release()
+            raise _Overtaken
+        work = asyncio.ensure_future(_batch(child, [text], more))
+        # not when the client leaves: the engine may still have the text, and would put the next one beside it
+        work.add_done_callback(lambda _: child.embeds.release())
+        return await asyncio.shield(work)
 
 
 async def _batch(child: Child, texts: list[Any], more: dict[str, Any]) -> _Told:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ServerError
+from . import turns
 from .ask import Asked, path
 from .line import Line
 from .process import Child
@@ -31,6 +32,8 @@ async def opened(child: Child, asked: Asked) -> Line:
     ServerError
         The engine refuses, with its status and its whole text.
     """
+    if "json_schema" in asked.body:
+        await _check_schema(child, asked.body["json_schema"])
     if asked.context:
         body = await _continued(child, asked)
     elif asked.load.rounded:  # the engine's context is larger than ours: it would not refuse
@@ -48,6 +51,16 @@ async def opened(child: Child, asked: Asked) -> Line:
     if line.status != 200:
         raise ServerError(await _refusal(line), status=line.status)
     return line
+
+
+async def _check_schema(child: Child, schema: dict[str, Any]) -> None:
+    """Refuse a schema that is none, which the engine does for a conversation only; for a prompt it goes without."""
+    form = {"type": "json_schema", "json_schema": {"schema": schema}}
+    try:
+        await child.asked("/apply-template", {"messages": [{"role": "user", "content": ""}], "response_format": form})
+    except ServerError as error:
+        if "JSON schema error" in error.message:
+            raise
 
 
 async def _refusal(line: Line) -> str:
@@ -94,7 +107,7 @@ def _check_shortened(asked: Asked, count: int, *, alone: bool) -> None:
     """Refuse a question of so many tokens if it may not be shortened; `alone`: there are no messages left to drop."""
     if asked.truncate and alone and not asked.shift:
         raise ServerError(_NO_SHIFT, status=400)
-    if asked.truncate:
+    if asked.truncate and not (alone and asked.whole):
         return
     most = asked.load.num_ctx
     said = {
@@ -114,37 +127,63 @@ async def tokens_of(child: Child, text: str, *, special: bool = True) -> list[in
 
 
 async def rendered(child: Child, asked: Asked, messages: list[dict[str, Any]]) -> str:
-    """The text that the model's template makes of messages."""
-    more = {name: asked.body[name] for name in ("tools", "chat_template_kwargs") if name in asked.body}
-    return str((await child.asked("/apply-template", {"messages": messages, **more}))["prompt"])
+    """The text that the model's template makes of messages, without their images."""
+    return await _rendered(child, asked, [message | {"content": turns.text(message)} for message in messages])
+
+
+async def _rendered(child: Child, asked: Asked, messages: list[dict[str, Any]]) -> str:
+    """The same with a mark in each image's place."""
+    return str((await child.asked("/apply-template", _templated(asked, messages)))["prompt"])
 
 
 async def _count(child: Child, asked: Asked, messages: list[dict[str, Any]]) -> int:
-    return len(await tokens_of(child, await rendered(child, asked, messages)))
+    """How many tokens the engine makes of messages and their images."""
+    told = await child.asked("/v1/chat/completions/input_tokens", _templated(asked, messages))
+    return int(told["input_tokens"])
+
+
+def _templated(asked: Asked, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that a template is told."""
+    names = ("tools", "chat_template_kwargs", "response_format")
+    return {"messages": messages, **{name: asked.body[name] for name in names if name in asked.body}}
 
 
 async def _beheaded(child: Child, asked: Asked, messages: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     """The messages, the last one without its beginning."""
     last = messages[-1]
-    bare = [*messages[:-1], last | {"content": ""}]
-    room = most - await _count(child, asked, bare)
-    if room < 1 or not isinstance(last["content"], str):
+    room = most - await _count(child, asked, [*messages[:-1], turns.saying(last, "")])
+    if room < 1:
         raise ServerError(_NO_ROOM, status=400)
-    tokens = await tokens_of(child, last["content"], special=False)
-    told = await child.asked("/detokenize", {"tokens": tokens[-room:]})
-    return [*messages[:-1], last | {"content": str(told["content"]).replace("\ufffd", "")}]
+    tokens = await tokens_of(child, turns.text(last), special=False)
+    return [*messages[:-1], turns.saying(last, await _text_of(child, tokens[-room:]))]
+
+
+async def _text_of(child: Child, tokens: list[int]) -> str:
+    told = await child.asked("/detokenize", {"tokens": tokens})
+    return str(told["content"]).replace("\ufffd", "")
 
 
 async def _continued(child: Child, asked: Asked) -> dict[str, Any]:
     """A request that goes on from an earlier one's tokens."""
-    tokens = await tokens_of(child, await rendered(child, asked, asked.body["messages"]))
-    prompt = [*(asked.context or ()), *tokens]
-    if asked.truncate and len(prompt) >= asked.load.num_ctx:
-        keep, half = _kept(asked), _half(asked)
-        prompt = prompt[:keep] + prompt[len(prompt) - (half - keep) :]
+    messages, before = asked.body["messages"], asked.context or []
+    text = await _rendered(child, asked, messages)
+    prompt: Any
+    keep, half = _kept(asked), _half(asked)
+    if images := [image for message in messages for image in turns.pictures(message)]:
+        if asked.truncate and len(before) + (new := await _count(child, asked, messages)) >= asked.load.num_ctx:
+            before = before[:keep] + before[len(before) - max(0, half - keep - new) :]
+        prompt = {"prompt_string": await _text_of(child, before) + text, "multimodal_data": images}
+    else:
+        prompt = [*before, *await tokens_of(child, text)]
+        if asked.truncate and len(prompt) >= asked.load.num_ctx:
+            prompt = prompt[:keep] + prompt[len(prompt) - (half - keep) :]
     chat_only = ("messages", "chat_template_kwargs", "reasoning_format", "response_format", "logprobs", "top_logprobs")
-    body = {name: value for name, value in asked.body.items() if name not in chat_only}
-    return body | {"prompt": prompt}
+    body = {name: value for name, value in asked.body.items() if name not in chat_only} | {"prompt": prompt}
+    if form := asked.body.get("response_format"):
+        body["json_schema"] = turns.lenient(form["json_schema"]["schema"])
+    if "logprobs" in asked.body:
+        body["n_probs"] = asked.body["top_logprobs"]
+    return body
 
 
 def _kept(asked: Asked) -> int:

@@ -1,12 +1,12 @@
 """What nobody needs any more: downloads given up, unfinished files of a server that died, blobs without a model.
 
-Nothing is touched that may still be in use: by another server on the folder, which holds a lock, or by
-an Ollama, which does not: so all that was written to within the last hour stays, as since Ollama 0.21.
+Nothing is touched that somebody else has brought, or may need: see `claims`. Nor is anything that may still be
+in use: by another server on the folder, which holds a lock, or by an Ollama, which does not: so all that was
+written to within the last hour stays, as since Ollama 0.21.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -16,12 +16,13 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from . import claims
 from .fetch import lock
+from .manifest import file_name
 from .store import Store
 
 _REST = 3600.0  # seconds without a write
-_NAMED = re.compile(rb"sha256[:-][0-9a-f]{64}")
-_BLOB = re.compile(r"(sha256-[0-9a-f]{64})(-partial(-\d+)?)?")
+_PARTIAL = re.compile(r"-partial(-\d+)?")
 
 
 def sweep(store: Store) -> list[Path]:
@@ -34,32 +35,41 @@ def sweep(store: Store) -> list[Path]:
     """
     if _forbidden() or not store.folder.is_dir():
         return []
-    removed = [path for path in store.folder.glob(".writing-*") if _rests([path]) and _remove(path)]
+    removed = [path for path in store.folder.glob(f"{claims.UNFINISHED}*") if _rests([path]) and _remove(path)]
     with suppress(OSError), store.locked():  # a folder that is not ours to write to; no name may appear meanwhile
-        needed = _needed(store)
-        for name, paths in _blobs(store).items():
-            wanted = needed is None or name in needed
-            doomed = [path for path in paths if not (wanted and path.name == name)]
-            if doomed and _rests(paths):
-                with _alone(store, name) as alone:
-                    removed += [path for path in doomed if alone and _remove(path)]
+        needed = claims.needed(store.folder)
+        for mark in claims.marked(store.folder):
+            blob, partial = store.blobs / mark.name, _partial(store, mark.name)
+            kept = needed is None or mark.name in needed
+            doomed = partial if kept or not os.path.lexists(blob) else [*partial, blob]
+            if doomed and _rests(doomed):
+                with _alone(store, mark.name) as alone:
+                    gone = [path for path in doomed if alone and _remove(path)]
+                removed += gone
+                doomed = [path for path in doomed if path not in gone]
+            if not doomed and needed is not None and _rests([mark]):
+                claims.unmark(store.folder, [mark.name])
         _remove_locks(store)
     return removed
 
 
 def remove_unused(store: Store, digests: Iterable[str]) -> list[Path]:
-    """Remove those of some blobs that no model needs any more."""
-    names = {digest.replace(":", "-") for digest in digests}
+    """Remove those of some blobs that surely no model needs any more."""
+    names = {file_name(digest) for digest in digests}
     if not names or _forbidden():
         return []
     removed = []
     with store.locked():
-        needed = _needed(store)
+        needed = claims.needed(store.folder)
         for name in names - needed if needed is not None else ():
             with _alone(store, name) as alone:
                 path = store.blobs / name
                 if alone and path.exists() and _remove(path):
                     removed.append(path)
+        if needed is None:
+            claims.unmark(store.folder, names)  # whoever can tell what else needs them may remove them
+        else:
+            claims.unmark(store.folder, [path.name for path in removed])
     return removed
 
 
@@ -76,29 +86,10 @@ def _forbidden() -> bool:
     return os.environ.get("OLLAMA_NOPRUNE", "").strip().lower() not in ("", "0", "f", "false")
 
 
-def _needed(store: Store) -> set[str] | None:
-    """The files of all blobs that a manifest names; `None` if one can't be read, as then nobody knows."""
-    found: set[str] = set()
-    try:
-        for path in store.manifests.rglob("*"):
-            with suppress(FileNotFoundError, IsADirectoryError):
-                if not path.is_dir():
-                    raw = path.read_bytes()
-                    with suppress(ValueError, RecursionError):  # JSON can spell a digest in other ways too
-                        raw += json.dumps(json.loads(raw)).encode()
-                    found.update(each.decode().replace(":", "-") for each in _NAMED.findall(raw))
-    except OSError:
-        return None
-    return found
-
-
-def _blobs(store: Store) -> dict[str, list[Path]]:
-    """All files of the blobs' folder that have a blob's name, by that name."""
-    found: dict[str, list[Path]] = {}
-    for path in store.blobs.glob("sha256-*"):
-        if match := _BLOB.fullmatch(path.name):
-            found.setdefault(match[1], []).append(path)
-    return found
+def _partial(store: Store, name: str) -> list[Path]:
+    """What has come of a blob so far, and the notes on it."""
+    found = store.blobs.glob(f"{name}-partial*")
+    return [path for path in found if _PARTIAL.fullmatch(path.name.removeprefix(name))]
 
 
 def _rests(paths: list[Path]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import names
 from ..errors import BadName, ServerError
-from . import gguf, manifest, pull, templates
+from . import gguf, go, manifest, pull, templates
 from . import layers as written
 from .garbage import remove_unused
 from .manifest import Model, file_name
@@ -57,12 +57,17 @@ async def create(store: Store, asked: dict[str, Any]) -> AsyncGenerator[dict[str
     for field, why in _ABSENT.items():
         if asked.get(field):
             raise ServerError(why, status=501)
+    for name in (*asked.get("files", {}), *asked.get("adapters", {})):
+        if not _is_relative(name):
+            raise ServerError("file path must be relative", status=400)
+    if (template := asked.get("template")) and not templates.is_jinja(template):
+        go.check(template)
     text = asked.get("model") or asked.get("name", "")
     layers: list[dict[str, Any]] = []
     async with aclosing(_parts(store, asked, layers)) as lines:
         async for line in lines:
             yield line
-    if (template := asked.get("template")) and templates.is_jinja(template):
+    if template and templates.is_jinja(template):
         await templates.check(template)
     base = store.find(asked["from"]) if asked.get("from") else None
     layers, config, statuses = await asyncio.to_thread(_kept, store, layers, base, asked)
@@ -123,6 +128,11 @@ async def _brought(store: Store, source: str) -> AsyncGenerator[dict[str, Any], 
                 yield line
 
 
+def _is_relative(name: str) -> bool:
+    """Whether a file's name is one that Go's `fs.ValidPath` takes."""
+    return name == "." or not any(part in ("", ".", "..") for part in name.split("/"))
+
+
 def _parsing(name: str) -> dict[str, Any]:
     if name.endswith(".safetensors"):
         raise ServerError("this server does not convert safetensors: upload a GGUF file", status=501)
@@ -160,6 +170,8 @@ def _kept(
     """All layers, the config, and what to say of them, with the small ones written to the store."""
     own, replaced = _own(asked, base)
     layers = [layer for layer in layers if layer["mediaType"] not in replaced]
+    given = asked.get("template", "") if manifest.TEMPLATE in replaced and manifest.JINJA not in replaced else ""
+    used = [GO_TEMPLATE + _effective(store, layers, given)] if given else []
     statuses = [f"using existing layer {layer['digest']}" for layer in layers]
     with writing(store.blobs):
         for media, data in own:
@@ -168,9 +180,7 @@ def _kept(
             statuses.append(f"{'using existing' if there else 'creating new'} layer {layers[-1]['digest']}")
         data = _config(store, layers, base, asked)
         config = written.entry(manifest.CONFIG, store.keep(data), len(data))
-    if any(media == manifest.TEMPLATE for media, _ in own):
-        statuses.append(GO_TEMPLATE + _effective(store, layers))
-    return layers, config, statuses
+    return layers, config, statuses + used
 
 
 def _own(asked: dict[str, Any], base: Model | None) -> tuple[list[tuple[str, bytes]], set[str]]:
@@ -214,13 +224,15 @@ def _config(store: Store, layers: list[dict[str, Any]], base: Model | None, aske
     return written.config(config, layers)
 
 
-def _effective(store: Store, layers: list[dict[str, Any]]) -> str:
-    """Whose template the prompts are really written with."""
+def _effective(store: Store, layers: list[dict[str, Any]], given: str) -> str:
+    """Which template prompts are really written with where Go's is given; `ServerError` if there would be none."""
     if any(layer["mediaType"] == manifest.JINJA for layer in layers):
         return "the one that the model had before"
     weights = next(layer["digest"] for layer in layers if layer["mediaType"] == manifest.WEIGHTS)
     own = gguf.read(store.blobs / file_name(weights)).values.get("tokenizer.chat_template")
-    return "the model file's own" if own else "llama.cpp's default, because the model file has none"
+    if not own and not go.jinja(given):
+        raise ServerError(f"the model can't be used like this: {go.UNSAYABLE}; give a Jinja template", status=400)
+    return "the model file's own" if own else "a Jinja one that says the same"
 
 
 def _named(base: Model, media: str, digest: str, size: int) -> dict[str, Any]:

@@ -9,7 +9,9 @@
              num_batch x (vocabulary + 4 x embedding + 3 x feed-forward)
     engine   48 MB: Python, llama.cpp, and the stacks of its threads
 
-It is meant to be too high rather than too low: layers that keep less than the whole context count in full.
+It is meant to be too high rather than too low: layers that keep less than the whole context count in full, and
+the files for each of two children with the same ones, because of weights in Q4 the engine makes a copy in each.
+A second child that only makes vectors has one slot, with num_batch in the place of num_ctx.
 """
 
 from __future__ import annotations
@@ -44,10 +46,11 @@ def need(header: Gguf, load: Load) -> int:
     width = embedding // heads
     lengths = sum(_number(header, f"attention.{part}_length") or width for part in ("key", "value"))
     per_token = 2 * layers * (_number(header, "attention.head_count_kv") or heads) * lengths
-    rounded = -(-load.num_ctx // PER_TOKENS) * PER_TOKENS
+    batch = max(load.num_batch, load.longest)
+    rounded = -(-(batch if load.beside else load.num_ctx) // PER_TOKENS) * PER_TOKENS
     vocabulary = next((tensor.shape[-1] for tensor in header.tensors if tensor.name == "token_embd.weight"), 0)
     numbers = vocabulary + 4 * embedding + 3 * _number(header, "feed_forward_length")
-    return files + load.slots * rounded * per_token + 4 * max(load.num_batch, load.longest) * numbers + _ENGINE
+    return files + load.slots * rounded * per_token + 4 * batch * numbers + _ENGINE
 
 
 def on_gpu(header: Gguf, load: Load) -> float:
@@ -69,7 +72,18 @@ def available(limit: int | None, taken: Iterable[tuple[int, int | None]]) -> int
     if limit is not None:
         return limit - sum(needed for needed, _ in others)
     # What they have not touched yet, or only mapped, counts as available to the system, but they will want it.
-    return _free() - sum(max(0, needed - _own(pid)) for needed, pid in others)
+    return _free() - sum(max(0, needed - own(pid)) for needed, pid in others)
+
+
+def own(pid: int | None) -> int:
+    """What a process holds that the system can't take from it: not the file that it maps."""
+    if pid is None:
+        return 0
+    try:
+        told = psutil.Process(pid).memory_info()
+    except psutil.Error:  # it has just ended
+        return 0
+    return int(told.rss - getattr(told, "shared", 0))
 
 
 def human(size: int) -> str:
@@ -84,17 +98,6 @@ def _number(header: Gguf, key: str) -> int:
     """A number of the architecture; the greatest one where each layer has its own."""
     told: Any = header.of(key, 0)
     return int(max(told, default=0) if isinstance(told, list) else told or 0)
-
-
-def _own(pid: int | None) -> int:
-    """What a process holds that the system can't take from it: not the file that it maps."""
-    if pid is None:
-        return 0
-    try:
-        told = psutil.Process(pid).memory_info()
-    except psutil.Error:  # it has just ended
-        return 0
-    return int(told.rss - getattr(told, "shared", 0))
 
 
 def _free() -> int:

@@ -16,7 +16,8 @@ from . import body, making, pull, show, upload
 from .engine import Engine
 from .manifest import Model
 from .reply import BARE_JSON, Stream, refusal, reply
-from .store import Store, refuse_bad
+from .store import Store
+from .unknown import bad_name, missing, refuse_bad
 
 
 class Models:
@@ -36,16 +37,19 @@ class Models:
         name = asked.get("model") or asked.get("name", "")
         if not name:
             raise ServerError("model is required", status=400)
+        refuse_bad(name)
         model = self.store.find(name)
         if model is None:
-            raise ServerError(f"model '{names.parse(name).short}' not found", status=404)
-        return reply(show.show(model, verbose=asked.get("verbose", False)))
+            raise missing(name, f"model '{names.parse(name).short}' not found")
+        return reply(show.show(model, verbose=asked.get("verbose", False), system=asked.get("system", "")))
 
     async def pull(self, request: Request) -> Response | Stream:
         """Bring a model here."""
         asked = body.read(await request.body(), "PullRequest", body.PULL)
         name = asked.get("model") or asked.get("name", "")
         refuse_bad(name)
+        if names.source(name) == "cloud" and self.store.find(name) is None:
+            raise missing(name, "")
         lines = self._replacing(name, pull.pull(self.store, name, asked.get("insecure", False)))
         return await _told(lines, streamed=asked.get("stream", True))
 
@@ -54,6 +58,7 @@ class Models:
         asked = body.read(await request.body(), "CreateRequest", body.CREATE)
         name = asked.get("model") or asked.get("name", "")
         refuse_bad(name)
+        self.store.refuse(names.parse(name))
         lines = self._replacing(name, making.create(self.store, asked))
         return await _told(lines, streamed=asked.get("stream", True))
 
@@ -70,7 +75,10 @@ class Models:
         model = self.store.find(source)
         if model is None:
             raise ServerError(f'model "{source}" not found', status=404)
+        old = self.store.find(to)
         self.store.copy(model, to)
+        if old is not None:
+            self._let_go(old)
         return Response()
 
     async def delete(self, request: Request) -> Response:
@@ -78,7 +86,9 @@ class Models:
         asked = body.read(await request.body(), "DeleteRequest", body.DELETE)
         name = asked.get("model") or asked.get("name", "")
         refuse_bad(name, f'name "{name}" is invalid')
-        model = found(self.store, name)
+        model = self.store.find(name)
+        if model is None:
+            raise ServerError(f"model '{name}' not found", status=404)
         self.store.delete(model)
         self._let_go(model)
         return Response()
@@ -95,19 +105,22 @@ class Models:
             self._let_go(old)
 
     def _let_go(self, model: Model) -> None:
-        """Unload a model that has no name any more, so that /api/ps shows none that is not there."""
-        if all(other.digest != model.digest for other in self.store.models()):
+        """Unload a model that has no name any more, or show it under one it has: /api/ps tells of none that is gone."""
+        named = [other for other in self.store.models() if other.digest == model.digest]
+        if named:
+            self.engine.rename(named)
+        else:
             self.engine.unload(model)
 
 
 def found(store: Store, name: str) -> Model:
-    """The model of this name; `ServerError` as chat, generate and delete say it."""
+    """The model of this name; `ServerError` as chat and generate say it."""
     try:
         model = store.find(name)
     except BadName:
-        raise ServerError("invalid model name", status=400) from None
+        raise bad_name(name) from None
     if model is None:
-        raise ServerError(f"model '{name}' not found", status=404)
+        raise missing(name, f"model '{name}' not found")
     return model
 
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ServerError
+from . import claims
 from .manifest import Layer
 from .store import Store, sync_folder
 
@@ -101,6 +102,7 @@ class Partial:
             There is less free space than the rest needs.
         """
         self.store.blobs.mkdir(parents=True, exist_ok=True)
+        claims.mark(self.store.folder, [self.layer.digest])
         self.look()
         if not self.parts:
             self.remove()

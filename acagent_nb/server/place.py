@@ -62,6 +62,11 @@ class Place:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def key(self) -> tuple[str, bool]:
+        """Under which the engine keeps it: a model has one child for all, and at times one beside it."""
+        return self.model.digest, self.load.beside
+
+    @property
     def pid(self) -> int | None:
         """The child's process number, if it answers already."""
         return self.child.pid if self.child is not None else None
@@ -135,3 +140,8 @@ class Waiting(NamedTuple):
     need: int
     keep_alive: float | None
     told: asyncio.Future[Place]
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """Of the place that it waits for."""
+        return self.model.digest, self.load.beside

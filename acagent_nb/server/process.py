@@ -42,6 +42,8 @@ class Child:
         Whether the engine has found one.
     embeds
         Held while a text is made a vector, see `embeds.py`.
+    answers
+        How many questions it answers; it makes no vectors meanwhile.
     """
 
     def __init__(self, load: Load, process: asyncio.subprocess.Process, folder: str) -> None:
@@ -49,6 +51,7 @@ class Child:
         self.pid = process.pid
         self.gpu = False
         self.embeds = asyncio.Lock()
+        self.answers = 0
         self._process = process
         self._folder = folder
         self._address = Address()

@@ -67,7 +67,7 @@ class Stream:
             try:
                 piece = await anext(pieces, _NOTHING_MORE)
             except Exception as fault:  # here as in `Route`
-                await refusal(_said(fault), self.error_type)(scope, receive, send)
+                await self.refused(_said(fault))(scope, receive, send)
                 return
             headers = [(b"content-type", self.content_type.encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -76,8 +76,16 @@ class Stream:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     piece = await anext(pieces, _NOTHING_MORE)
             except Exception as fault:  # here, too
-                piece = Last(error_line(_said(fault)))
+                piece = Last(self.broken(_said(fault)))
             await send({"type": "http.response.body", "body": piece})
+
+    def refused(self, error: ServerError) -> Response:
+        """What is answered instead, before the first piece."""
+        return refusal(error, self.error_type)
+
+    def broken(self, error: ServerError) -> bytes:
+        """The last piece of a stream that goes wrong."""
+        return error_line(error)
 
 
 Answerer = Callable[[Request], Awaitable[Any]]

@@ -10,21 +10,22 @@ import asyncio
 import contextlib
 import errno
 import gc
-import ipaddress
 import json
 import os
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import LLMError
+from . import listen
 from .alias import Aliased
 from .app import EQUALS, create
 from .durations import from_environment
@@ -32,6 +33,7 @@ from .engine import Engine
 from .garbage import sweep
 from .http import Http
 from .settings import Limits
+from .store import Store
 
 _GRACE = 1  # seconds that running answers get at the end
 
@@ -43,7 +45,7 @@ def serve(
     idle: float | None = None,
     state: str | Path | None = None,
     follow_stdin: bool = False,
-    aliases: Mapping[str, str] | None = None,
+    aliases: Iterable[tuple[str, str]] = (),
     memory: int | None = None,
     behind: str | Path | None = None,
 ) -> None:
@@ -62,7 +64,7 @@ def serve(
     follow_stdin
         End when stdin does.
     aliases
-        Models by further names that they answer to, see `Aliased`.
+        Pairs of a further name and the model that answers to it, see `Aliased`.
     memory
         Bytes that all models may take together; `None` for what the machine has.
     behind
@@ -71,11 +73,15 @@ def serve(
     Raises
     ------
     LLMError
-        The address can't be listened on, or an alias can't be served.
+        The address can't be listened on, an alias can't be served, or a folder or the state file can't be used.
     """
-    sock = _bound(host, port)
-    loopback = _is_loopback(sock)
-    url = _url(sock)
+    models = Aliased(store, aliases, behind)
+    _check_folder(models)
+    if state is not None:
+        _check_state(Path(state))
+    sock = listen.bound(host, port)
+    loopback = listen.is_loopback(sock)
+    url = listen.url(sock)
     if not loopback:
         print(
             f"warning: listening on {host}, so everybody who can reach this machine can use the server: "
@@ -85,7 +91,6 @@ def serve(
     # uvloop's way to watch sockets by io_uring costs a call more for each connection than it saves
     os.environ.setdefault("UV_USE_IO_URING", "0")
     engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")), Limits.from_environment(memory))
-    models = Aliased(store, aliases or {}, behind)
     asyncio.run(models.prepare())
     sweep(models)
     watch = _Watch(create(models, engine, loopback=loopback))
@@ -172,41 +177,32 @@ class _Watch:
             self.last = time.monotonic()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket; a sentence with the remedy if there can be none."""
+def _check_folder(store: Store) -> None:
+    """Refuse a models' folder in which nothing can ever be found or kept."""
+    folder = store.folder
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, proto)
+        if os.path.lexists(folder):
+            os.scandir(folder).close()
+        elif not store.behind:  # which has models, even if no other can be added
+            above = next(path for path in folder.parents if path.exists())
+            tempfile.TemporaryDirectory(dir=above).cleanup()
+    except OSError as error:
+        why = "it is no folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+        raise LLMError(f"No models can be kept in {folder}: {why}.", "Name another folder with --models.") from error
+
+
+def _check_state(state: Path) -> None:
+    """Refuse a state file that could not be written when somebody waits for it."""
+    try:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        if state.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=state.parent):
+            pass
     except OSError as error:
         raise LLMError(
-            f"There is no address {host!r} on this machine.", "Leave --host out to use 127.0.0.1."
+            f"The state can't be written to {state}: {error.strerror}.", "Name another file with --state."
         ) from error
-    try:
-        if os.name == "posix":  # a port whose last server has just ended is free; elsewhere this would share it
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(256)
-    except OSError as error:
-        sock.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            taken = error.errno == errno.EADDRINUSE
-            what = "in use, perhaps by Ollama itself" if taken else "not allowed for this user"
-            raise LLMError(
-                f"Port {port} of {host} is {what}.", "Choose another with --port, or --port 0 for any that is free."
-            ) from error
-        raise LLMError(
-            f"Can't listen on {host}, port {port}: {error.strerror}.", "Try another --host or --port."
-        ) from error
-    return sock
-
-
-def _is_loopback(sock: socket.socket) -> bool:
-    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback
-
-
-def _url(sock: socket.socket) -> str:
-    name, port = sock.getsockname()[:2]
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _write(state: Path, told: dict[str, object]) -> None:

@@ -34,7 +34,7 @@ class Load(Struct, frozen=True):
     Attributes
     ----------
     num_ctx
-        Tokens of context for each slot, not yet rounded up by the engine.
+        Tokens of context for each slot, not yet rounded up by the engine; one batch is enough `beside` another child.
     slots
         How many requests it answers at once.
     shift
@@ -43,6 +43,8 @@ class Load(Struct, frozen=True):
         True if texts are to be embedded by the mean of their tokens; False if the model says itself.
     longest
         Tokens of the longest text to embed, which must be in one batch; 0 if none is longer than `num_batch`.
+    beside
+        Whether it only makes vectors, beside a child of the same model that answers questions.
     """
 
     weights: str
@@ -62,6 +64,7 @@ class Load(Struct, frozen=True):
     shift: bool = True
     pool: bool = True
     longest: int = 0
+    beside: bool = False
 
     def serves(self, wanted: Load) -> bool:
         """Whether a child started with this can answer for what is wanted now."""

@@ -24,8 +24,9 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from .. import names
-from ..errors import BadName, LLMError, ServerError
+from ..errors import LLMError, ServerError
 from ..names import Name
+from . import claims
 from .manifest import Model, file_name
 
 _NO_MANIFEST = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading a strange file can raise
@@ -85,6 +86,9 @@ class Store:
         """Whether a blob is here, whole."""
         return (self.blobs / file_name(digest)).is_file()
 
+    def refuse(self, name: Name) -> None:
+        """Refuse to put a model under a name that can't be changed; here all can."""
+
     def stands_for(self, text: str) -> str:
         """The model's name that this one is an alias of; empty for all that are none."""
         return ""
@@ -102,6 +106,7 @@ class Store:
         self.blobs.mkdir(parents=True, exist_ok=True)
         for layer in (*model.layers, model.config):
             if not self.has(layer.digest):
+                claims.mark(self.folder, [layer.digest])
                 link = self.blobs / file_name(layer.digest)
                 link.unlink(missing_ok=True)  # one to a blob that is there no more
                 with suppress(FileExistsError):  # somebody else has just made it
@@ -116,14 +121,18 @@ class Store:
             A blob is missing.
         """
         told = json.loads(manifest)
+        digests = {layer["digest"] for layer in (*told["layers"], told["config"])}
         with self.locked():
-            for layer in (*told["layers"], told["config"]):
-                if not self.has(layer["digest"]):
-                    raise ServerError(f"digest mismatch, file must be downloaded again: {layer['digest']} is missing")
+            for digest in digests:
+                if not self.has(digest):
+                    raise ServerError(f"digest mismatch, file must be downloaded again: {digest} is missing")
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(*_NO_MANIFEST):  # what it replaces may be needed no more
+                claims.mark(self.folder, _digests(Model(name, path, self.blobs, 0)) - digests)
             with self.writing(path) as file:
                 file.write(manifest)
+            claims.unmark(self.folder, digests)
 
     def keep(self, data: bytes) -> str:
         """Store a small blob; its digest."""
@@ -137,8 +146,10 @@ class Store:
     def writing(self, path: Path) -> Iterator[BinaryIO]:
         """A file that is at `path` when the block has ended well, and nowhere when it has not."""
         self.blobs.mkdir(parents=True, exist_ok=True)
+        if path.parent == self.blobs:
+            claims.mark(self.folder, [path.name])
         # beside the manifests, not among them: there every file counts as a model
-        temporary = self.folder / f".writing-{secrets.token_hex(8)}"
+        temporary = self.folder / f"{claims.UNFINISHED}{secrets.token_hex(8)}"
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -155,14 +166,17 @@ class Store:
         return FileLock(self.folder / ".lock")
 
     def delete(self, model: Model) -> None:
-        """Remove a name, and the blobs that no other name needs; `ServerError` if it is in the folder behind."""
+        """Remove a name, and the blobs that surely no other needs; `ServerError` if it is in the folder behind."""
         if model.blobs != self.blobs:
             name = model.name.short
             raise ServerError(
                 f"'{name}' lies in an Ollama's folder, which this server only reads: `ollama rm {name}` removes it",
                 status=400,
             )
+        digests = _digests(model)
         with self.locked():
+            with suppress(OSError):  # a full disk must not keep anybody from making room
+                claims.mark(self.folder, digests)
             path = self._path(model.name)
             path.unlink(missing_ok=True)
             for folder in path.parents[:3]:
@@ -170,10 +184,11 @@ class Store:
                     folder.rmdir()
                 except OSError:
                     break  # other names are still in it
-            needed = {layer.digest for other in self._own() for layer in (*other.layers, other.config)}
-            for layer in (*model.layers, model.config):
-                if layer.digest not in needed:
-                    (self.blobs / file_name(layer.digest)).unlink(missing_ok=True)
+            needed = claims.needed(self.folder)
+            for digest in digests:
+                if needed is not None and file_name(digest) not in needed:
+                    (self.blobs / file_name(digest)).unlink(missing_ok=True)
+            claims.unmark(self.folder, digests)
 
     def _own(self) -> list[Model]:
         """Those of this folder, in no order."""
@@ -195,12 +210,9 @@ def _joined(folder: Path, name: Name) -> Path:
     return folder.joinpath(*name)
 
 
-def refuse_bad(text: str, said: str = "invalid model name") -> None:
-    """Refuse a name that breaks the grammar, with status 400 and these words."""
-    try:
-        names.parse(text)
-    except BadName:
-        raise ServerError(said, status=400) from None
+def _digests(model: Model) -> set[str]:
+    """Of all its blobs."""
+    return {layer.digest for layer in (*model.layers, model.config)}
 
 
 @lru_cache(maxsize=256)

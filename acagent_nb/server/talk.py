@@ -18,7 +18,7 @@ from .line import Broken, Line, Unreachable
 from .manifest import Model
 from .process import Child
 from .settings import Load
-from .tell import Chat, Generate, Metrics
+from .tell import Generate, Metrics, Shape
 
 DIED = "an error was encountered while running the model: unexpected EOF"
 
@@ -28,7 +28,7 @@ class Last(bytes):
 
 
 async def answer(
-    engine: Engine, asked: Asked, shape: Chat | Generate, more: Callable[[bytes], object]
+    engine: Engine, asked: Asked, shape: Shape, more: Callable[[bytes], object]
 ) -> AsyncGenerator[bytes, None]:
     """An answer's lines: one line for each piece and a last one, or a single one if it is not streamed.
 
@@ -79,7 +79,7 @@ async def answer(
 async def _told(
     child: Child,
     asked: Asked,
-    shape: Chat | Generate,
+    shape: Shape,
     more: Callable[[bytes], object],
     line: Line,
     began: int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +39,16 @@ class Metrics(Struct):
     def sent(self) -> dict[str, int]:
         """Only what is not zero, as it goes on the wire."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value}
+
+
+class Shape(Protocol):
+    """A form in which answers are told."""
+
+    def line(self, piece: Piece) -> bytes:
+        """One line of a stream."""
+
+    def last(self, whole: Piece, reason: str, metrics: Metrics, context: list[int] | None = None) -> Any:
+        """The last line, or all of an answer that is not streamed: something to encode."""
 
 
 class _Said(Struct, omit_defaults=True):

@@ -20,6 +20,8 @@ _NO_IMAGES = json.dumps(
     separators=(",", ":"),
 )
 
+_ANYTHING = {"type": ["object", "array", "string", "number", "boolean", "null"]}  # {} is an object to the engine
+
 
 def check_think(think: Any) -> None:
     """Refuse what is neither a boolean nor a level."""
@@ -46,6 +48,12 @@ def refuse_images(images: list[str]) -> None:
         raise ServerError(_NO_IMAGES, status=400)
 
 
+def check_top(request: dict[str, Any]) -> None:
+    """Refuse a number of alternatives that no token is told with."""
+    if not 0 <= request.get("top_logprobs", 0) <= 20:
+        raise ServerError("top_logprobs must be between 0 and 20", status=400)
+
+
 def schema(form: Any) -> dict[str, Any] | None:
     """The JSON schema that a `format` stands for, `None` for free text."""
     if form is None or form == "":
@@ -53,9 +61,15 @@ def schema(form: Any) -> dict[str, Any] | None:
     if form == "json":
         return {"type": "object"}
     if isinstance(form, dict):
-        return form
+        return form or _ANYTHING
     told = json.dumps(json.dumps(form, separators=(",", ":"), ensure_ascii=False), ensure_ascii=False)
     raise ServerError(f'invalid format: {told}; expected "json" or a valid JSON Schema object')
+
+
+def lenient(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose unknown rules are skipped; for one of them, `/completion` would drop all and give free text."""
+    said = schema.get("x-guidance")
+    return schema | {"x-guidance": {"lenient": True} | (said if isinstance(said, dict) else {})}
 
 
 def message(told: dict[str, Any], *, sees: bool) -> dict[str, Any]:
@@ -76,6 +90,25 @@ def message(told: dict[str, Any], *, sees: bool) -> dict[str, Any]:
         if told.get(ours):
             said[engines] = told[ours]
     return said
+
+
+def pictures(message: dict[str, Any]) -> list[str]:
+    """The images in one of the engine's messages, base64."""
+    parts = message["content"] if isinstance(message["content"], list) else []
+    return [part["image_url"]["url"].partition(",")[2] for part in parts if "image_url" in part]
+
+
+def text(message: dict[str, Any]) -> str:
+    """What one of the engine's messages says, without its images."""
+    content = message["content"]
+    return str(content[0]["text"] if isinstance(content, list) else content)
+
+
+def saying(message: dict[str, Any], text: str) -> dict[str, Any]:
+    """The same message with another text."""
+    content = message["content"]
+    first = {"type": "text", "text": text}
+    return message | {"content": [first, *content[1:]] if isinstance(content, list) else text}
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

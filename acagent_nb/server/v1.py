@@ -1,30 +1,35 @@
-"""The OpenAI-compatible routes: llama.cpp speaks them itself, so requests and streams pass nearly as they are.
+"""The OpenAI-compatible routes: other words for the same questions and answers as those of `/api`.
 
-An answer that is not streamed is asked for as a stream, and put together here (`gather.py` says why).
+    request ─► wanted.py ─► Asked ─► talk.answer ─► choices.py ─► chunks, or one object
+
+So a model's system prompt, messages and template, what happens to a prompt that is too long, and what is
+refused are the same whichever way it is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import BadName, ServerError
-from . import ask, settings, show
+from . import ask, talk
+from . import wanted as openais
+from .ask import Asked
+from .choices import Chat, Completions
 from .engine import Engine
-from .gather import Gathered
-from .line import Broken, Unreachable
+from .hear import Piece
 from .manifest import Model
-from .reply import BARE_JSON, openai_error, reply
+from .models import found
+from .reply import BARE_JSON, MORE, Stream, openai_error, reply
 from .store import Store
-from .talk import DIED
+from .tell import Metrics
+from .wanted import Wanted
 
-# Ollama's defaults on these routes where the request names none.
-_OPENAI = {"temperature": 1.0, "top_p": 1.0}
+_EVENTS = "text/event-stream"
 
 
 class OpenAI:
@@ -41,121 +46,71 @@ class OpenAI:
 
     async def model(self, request: Request) -> Response:
         """One model."""
-        found = self._find(request.path_params["name"])
-        return _missing(request.path_params["name"]) if found is None else reply(_told(found), content_type=BARE_JSON)
-
-    async def passed(self, request: Request) -> Any:
-        """One request to the engine of the model that it names."""
+        name = request.path_params["name"]
         try:
-            asked = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
-            return openai_error(400, str(error))
-        name = asked.get("model") or ""
-        model = self._find(name) if isinstance(name, str) else None
-        if model is None:
-            return _missing(name)
-        try:
-            values, load = ask.loading(model, _OPENAI)
-        except ServerError as error:
-            return openai_error(error.status, error.message)
-        path = request.url.path
-        can = show.capabilities(model)
-        if "completion" not in can:
-            return openai_error(400, f'"{name}" does not support {"chat" if "chat" in path else "generate"}')
-        if asked.get("suffix"):
-            return openai_error(501, "the embedded server fills gaps on /api/generate only")
-        if asked.get("tools") and "tools" not in can:
-            return openai_error(400, f"{model.name.full} does not support tools")
-        defaults = settings.per_request(values, load.num_ctx)
-        if any(asked.get(limit) for limit in ("max_tokens", "max_completion_tokens")):
-            del defaults["n_predict"]
-        asked = defaults | {key: value for key, value in asked.items() if value is not None}
-        if asked.get("stream"):
-            return _Passed(self._pieces(model, load, path, msgspec.json.encode(asked)), model, name)
-        each = asked["n"] if isinstance(asked.get("n"), int) and asked["n"] > 0 else 1
-        asked |= {"stream": True, "stream_options": {"include_usage": True}}
-        return await _whole(self._pieces(model, load, path, msgspec.json.encode(asked)), Gathered(name, each))
-
-    async def _pieces(self, model: Model, load: settings.Load, path: str, body: bytes) -> AsyncGenerator[Any, None]:
-        """First the status and the content type, then what comes."""
-        for last in (False, True):
-            async with self.engine.lease(model, load) as child:
-                try:
-                    line = await child.ask(path, body)
-                except Unreachable:  # it died between two requests: start another
-                    await child.end()
-                    if last:
-                        raise
-                    continue
-                try:
-                    yield line.status, line.content_type
-                    while data := await line.read():
-                        yield data
-                except Broken:
-                    await child.gone()
-                    raise
-                finally:
-                    line.close()
-                return
-
-    def _find(self, name: str) -> Model | None:
-        try:
-            return self.store.find(name)
+            model = self.store.find(name)
         except BadName:
-            return None
+            model = None
+        return _missing(name) if model is None else reply(_told(model), content_type=BARE_JSON)
 
+    async def chat(self, request: Request) -> Response | Stream:
+        """The next message of a conversation."""
+        return await self._answered(request, openais.chat, Chat)
 
-async def _whole(pieces: AsyncGenerator[Any, None], gathered: Gathered) -> Response:
-    """A stream as one object; a refusal as it is."""
-    async with aclosing(pieces):
+    async def completions(self, request: Request) -> Response | Stream:
+        """What follows a prompt."""
+        return await self._answered(request, openais.completion, Completions)
+
+    async def _answered(self, request: Request, read: Callable[[bytes], Wanted], form: type[Chat]) -> Response | Stream:
         try:
-            status, content_type = await anext(pieces)
-            if status != 200:
-                refused = b"".join([piece async for piece in pieces])
-                return Response(refused, status, headers={"content-type": content_type})
-            async for piece in pieces:
-                gathered.read(piece)
-            return reply(gathered.told(), content_type=BARE_JSON)
-        except (ServerError, Broken) as error:
-            return _failed(error)
+            wanted = read(await request.body())
+            if not wanted.name and form is Chat:
+                raise ServerError("model is required", status=400)
+            if not wanted.name:
+                return _missing("")
+            model = found(self.store, wanted.name)
+            questions = [] if wanted.empty else wanted.questions(model)
+        except ServerError as error:
+            return _refusal(error)
+        if not questions:
+            choices = form(wanted.name, stream=wanted.stream, usage=wanted.usage)
+            pieces = self._loaded(model, wanted, choices)
+        else:
+            choices = form(wanted.name, len(wanted.requests), wanted.each, stream=wanted.stream, usage=wanted.usage)
+            pieces = self._told(questions, choices, request.scope[MORE])
+        return _Stream(pieces, _EVENTS if wanted.stream else BARE_JSON)
 
+    async def _loaded(self, model: Model, wanted: Wanted, choices: Chat) -> AsyncGenerator[bytes, None]:
+        """All that is done when nothing is asked."""
+        load = ask.without_question(model, wanted.requests[0], "generate")
+        await talk.loaded(self.engine, model, load, None)
+        yield choices.end(Piece(), "load", Metrics())
 
-class _Passed:
-    """The engine's answer, status and all, as it comes, but for the model's name, which is the client's."""
-
-    def __init__(self, pieces: AsyncGenerator[Any, None], model: Model, name: str) -> None:
-        self.pieces = pieces
-        # inside of a text the quotes would be escaped, so this is nothing but the field
-        self.theirs, self.ours = f'"model":"{model.digest}"'.encode(), b'"model":' + msgspec.json.encode(name)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        begun, rest = False, b""
-        async with aclosing(self.pieces) as pieces:
-            try:
+    async def _told(
+        self, questions: list[Asked], choices: Chat, more: Callable[[bytes], object]
+    ) -> AsyncGenerator[bytes, None]:
+        """The answers, one after the other: what they have in common is read only once, and one slot is taken."""
+        for at, question in enumerate(questions):
+            async with aclosing(talk.answer(self.engine, question, choices, more)) as pieces:
                 async for piece in pieces:
-                    if begun:
-                        whole, end, rest = (rest + piece).rpartition(b"\n\n")
-                        if end:
-                            await send(
-                                {"type": "http.response.body", "body": self._told(whole + end), "more_body": True}
-                            )
-                        continue
-                    status, content_type = piece
-                    headers = [(b"content-type", content_type.encode())]
-                    await send({"type": "http.response.start", "status": status, "headers": headers})
-                    begun = True
-            except (ServerError, Broken) as error:
-                refusal = _failed(error)
-                if not begun:
-                    await refusal(scope, receive, send)
-                    return
-                rest += b"data: " + bytes(refusal.body) + b"\n\n"
-        await send({"type": "http.response.body", "body": self._told(rest)})
+                    if choices.told == len(questions):
+                        yield piece
+                    elif piece:
+                        yield bytes(piece)  # a `Last` that is not the last of them all
+            if choices.told <= at:
+                return  # a clean end without a reason
 
-    def _told(self, events: bytes) -> bytes:
-        events = events.replace(self.theirs, self.ours)
-        # llama.cpp opens a completion with an event that holds nothing, which the openai package can't read
-        return events.removeprefix(b"data: null\n\n")
+
+class _Stream(Stream):
+    """A stream whose errors have OpenAI's form."""
+
+    def refused(self, error: ServerError) -> Response:
+        """See `Stream`."""
+        return _refusal(error)
+
+    def broken(self, error: ServerError) -> bytes:
+        """See `Stream`."""
+        return b"data: " + bytes(_refusal(error).body) + b"\n\n"
 
 
 def _told(model: Model) -> dict[str, Any]:
@@ -163,11 +118,12 @@ def _told(model: Model) -> dict[str, Any]:
     return {"id": model.name.short, "object": "model", "created": created, "owned_by": model.name.namespace}
 
 
-def _missing(name: Any) -> Response:
+def _missing(name: str) -> Response:
     return openai_error(404, f"model '{name}' not found")
 
 
-def _failed(error: ServerError | Broken) -> Response:
-    if isinstance(error, ServerError):
-        return openai_error(error.status, error.message)
-    return openai_error(500, DIED)
+def _refusal(error: ServerError) -> Response:
+    """An error in OpenAI's form; the engine's own has it already, with more in it."""
+    if error.message.startswith('{"error":'):
+        return Response(error.message, error.status, headers={"content-type": BARE_JSON})
+    return openai_error(error.status, error.message)

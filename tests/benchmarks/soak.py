@@ -77,8 +77,10 @@ def main() -> int:
         began = time.monotonic()
         kinds: Counter[str] = Counter()
         _soak(place, given.requests // 10, given.at_once, kinds)
+        _alone(server, child)
         warm = [_printed(name, process, given.requests // 10) for name, process in _both(server, child)]
         _soak(place, given.requests - given.requests // 10, given.at_once, kinds)
+        _alone(server, child)
         hot = [_printed(name, process, given.requests) for name, process in _both(server, child)]
         if server.children() != [child]:
             raise RuntimeError("the child was not one and the same all the time")
@@ -89,6 +91,13 @@ def main() -> int:
     ]
     print("something grew" if any(grown) else "flat")
     return int(any(grown))
+
+
+def _alone(server: psutil.Process, child: psutil.Process) -> None:
+    """End the second child that texts may have had, so that like is compared with like."""
+    for other in set(server.children()) - {child}:
+        other.kill()
+    time.sleep(1)  # it has been noticed, and so has what was abandoned
 
 
 def _both(server: psutil.Process, child: psutil.Process) -> list[tuple[str, psutil.Process]]:
@@ -108,7 +117,6 @@ def _soak(place: Place, requests: int, at_once: int, kinds: Counter[str]) -> Non
     with ThreadPoolExecutor(at_once) as pool:
         for _ in pool.map(lambda kind: _one(place, *kind[1:]), chosen):
             pass
-    time.sleep(1)  # what was abandoned has been noticed
 
 
 def _one(place: Place, path: str, body: dict[str, Any], leaves: bool) -> None:
