@@ -13,7 +13,6 @@ from acagent_nb import AsyncClient, Client
 from acagent_nb.errors import ServerDown
 from acagent_nb.messages import Done
 
-from .clients import Do
 from .replay import Answer, replaying, said
 
 
@@ -55,11 +54,12 @@ def test_one_threads_broken_line_does_not_break_anothers() -> None:
 def test_many_tasks_share_a_client() -> None:
     async def main(url: str) -> list[Any]:
         async with AsyncClient(url) as client:
-            return await asyncio.gather(*(client.chat("local_m", "hi") for _ in range(64)))
+            tasks = [[client.chat("local_m", "hi") for _ in range(64)] for _ in range(3)]
+            return [reply.text for each in tasks for reply in await asyncio.gather(*each)]
 
     with replaying(chat=said("a", "b", pause=0.02)) as replay:
-        assert [reply.text for reply in asyncio.run(main(replay.url))] == ["ab"] * 64
-        assert len(replay.peers) <= 64
+        assert asyncio.run(main(replay.url)) == ["ab"] * 192
+        assert len(replay.peers) <= 64, "the later ones took the connections of the first"
 
 
 def test_an_async_client_works_in_one_event_loop_after_another() -> None:
@@ -73,9 +73,19 @@ def test_an_async_client_works_in_one_event_loop_after_another() -> None:
         assert [asyncio.run(main(client)) for _ in range(3)] == ["a"] * 3
 
 
-def test_a_closed_client_opens_again(do: Do) -> None:
+def test_a_closed_client_opens_again() -> None:
+    async def asynchronous(url: str) -> None:
+        client = AsyncClient(url)
+        for _ in range(2):
+            assert isinstance([event async for event in client.stream("local_m", "hi")][-1], Done)
+            await client.close()
+
     with replaying(chat=said("a")) as replay:
         client = Client(replay.url)
         for _ in range(2):
             assert isinstance(list(client.stream("local_m", "hi"))[-1], Done)
             client.close()
+        assert len(replay.peers) == 2
+    with replaying(chat=said("a")) as replay:
+        asyncio.run(asynchronous(replay.url))
+        assert len(replay.peers) == 2

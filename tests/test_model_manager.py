@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
+from contextlib import closing
 
 import pytest
 
@@ -15,7 +17,7 @@ pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 
 from acagent_nb import hosts
 from tests.panels import closed, opened, soon, words
-from tests.replay import Answer, replaying
+from tests.replay import Answer, recorded, replaying
 from tests.serving import Server, serving
 
 
@@ -196,13 +198,30 @@ def test_a_remote_server_s_free_space_is_not_guessed() -> None:
     assert known.sums == "1 model, 5.0 GB · free space not known: they lie on another machine or in a container"
 
 
-def test_an_open_panel_asks_nothing_by_itself(own: Server) -> None:
+class Skipping(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def test_an_open_panel_asks_nothing_by_itself() -> None:
     """Else it would keep the embedded server awake for ever."""
+    with replaying(tags=recorded("tags_after_copy")) as server, closing(Skipping()) as loop:
 
-    async def main() -> None:
-        manager = await opened(own.url)
-        await asyncio.sleep(0.05)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        await closed(manager)
+        async def main() -> None:
+            manager = await opened(server.url)
+            threads, asked = threading.active_count(), len(server.requests + server.aside)
+            assert manager.rows
+            loop.ahead += 24 * 3600
+            await asyncio.sleep(0)  # timers run that are due a day later
+            await asyncio.sleep(0)  # and tasks that they began
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert threading.active_count() <= threads
+            assert len(server.requests + server.aside) == asked
+            await closed(manager)
 
-    asyncio.run(main())
+        loop.run_until_complete(main())
+        loop.run_until_complete(loop.shutdown_default_executor())

@@ -29,23 +29,32 @@ EVIL = "<script>hit()</script><img src=x onerror=hit()>\x1b[2J"
 
 
 def test_what_a_server_says_is_escaped() -> None:
-    model = {"name": f"{EVIL}:latest", "size": 1, "digest": EVIL, "details": {"parameter_size": EVIL}}
+    models = [
+        {"name": f"{name}:latest", "size": 1, "digest": f"{name}{EVIL}", "details": {"parameter_size": EVIL}}
+        for name in ("good", EVIL)
+    ]
     shown = {"capabilities": [EVIL], "system": EVIL, "license": EVIL, "template": EVIL, "details": {"family": EVIL}}
     ps = {"models": [{"name": f"{EVIL}:latest", "size": 1, "expires_at": EVIL}]}
-    answers = {"tags": {"models": [model]}, "show": shown, "ps": ps, "version": {"version": EVIL}}
+    answers = {"tags": {"models": models}, "show": shown, "ps": ps, "version": {"version": EVIL}}
     played = {path: Answer((json.dumps(told),), content_type="application/json") for path, told in answers.items()}
     with replaying(**played) as server:
 
         async def main() -> None:
             manager = await opened(server.url)
-            (row,) = manager.rows.values()
-            row.more.click()
-            row.delete.click()
+            good, evil = manager.rows.values()
+            for row in (good, evil):
+                row.more.click()
+                row.delete.click()
+            await soon(lambda: "Digest" in good.below.value and "BadName" in evil.below.value)
             bundle = manager._repr_mimebundle_()
-            drawn = [manager.summary.value, row.facts.value, row.below.value, bundle["text/html"]]
+            drawn = [manager.summary.value, bundle["text/html"]]
+            drawn += [part.value for row in (good, evil) for part in (row.facts, row.below)]
             for html in drawn:
+                assert "&lt;script" in html
                 assert "<script" not in html
                 assert "<img" not in html
+            for part in ("Digest", "Family", "Can do", "System", "Template", "License"):
+                assert re.search(f"<dt>{part}</dt><dd>(<pre[^>]*>)?[^<]*&lt;img src=x", good.below.value)
             assert "\x1b" not in bundle["text/plain"] + "".join(drawn)
             await closed(manager)
 

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 
 from tests.panels import closed, opened, soon, words
-from tests.registries import fake, honest, made, until
+from tests.registries import Turn, fake, honest, made, until
 from tests.replay import Answer, recorded, replaying
 from tests.serving import Server
 
@@ -129,15 +129,25 @@ def test_a_pull_is_cancelled_and_resumed(own: Server) -> None:
 
 
 def test_closing_stops_a_pull(own: Server) -> None:
-    with fake(until(Event())) as registry:
+    left = []
+
+    def endless(turn: Turn) -> None:
+        try:
+            until(Event())(turn)
+        except ConnectionError:
+            left.append(turn.number)
+            raise
+
+    with fake(endless) as registry:
         registry.add(made(2_000_000))
 
         async def main() -> None:
             manager = await opened(own.url, insecure=True)
             manager.pulling.name.value = f"{registry.host}/library/m"
             manager.pulling.pull.click()
-            await soon(lambda: manager.pulling.last)
+            await soon(lambda: manager.pulling.last and manager.pulling.last.completed)
             await closed(manager)
+            await soon(lambda: left)
 
         asyncio.run(main())
 

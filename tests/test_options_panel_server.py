@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import httpx
@@ -132,9 +132,12 @@ def test_a_hostile_servers_names_stay_text(monkeypatch: pytest.MonkeyPatch) -> N
     with replaying(version=version(f"0.1{evil}"), tags=tags) as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         panel = asyncio.run(refreshed(OptionsPanel(params=Params())))
-        assert "<img" not in panel.view.server.value
+        assert escape(f"0.1{evil}") in panel.view.server.value
+        assert evil in panel.view.model.options[0]  # a list's entry is text on the page
         panel.options = Options(stop=[evil])
-        assert "<img" not in panel.view.sent.value + panel._repr_mimebundle_()["text/html"]
+        for html in (panel.view.server.value, panel.view.sent.value, panel._repr_mimebundle_()["text/html"]):
+            assert escape(evil) in html
+            assert "<img" not in html
 
 
 def test_opening_it_in_a_loop_asks_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

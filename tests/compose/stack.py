@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import select
 import socket
@@ -133,6 +132,8 @@ def run(
 
 def typed(command: list[str], lines: list[str], seconds: float = 300) -> str:
     """What a terminal shows in which a command is started, and lines are typed into it, each after the one before."""
+    import pty  # a test reads a name from this file on systems that have none, too
+
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
