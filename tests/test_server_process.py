@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -71,6 +72,13 @@ def test_it_ends_with_its_stdin(tmp_path: Path) -> None:
     process.wait(2)
     said(process)
     assert not state.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux can be told so")
+def test_it_and_its_engine_step_back_for_others() -> None:
+    with serving() as own:
+        own.chat(options={"num_predict": 1})
+        assert {os.sched_getscheduler(each.pid) for each in (own.process, *own.children)} == {os.SCHED_BATCH}
 
 
 def test_a_port_in_use_is_said_in_a_sentence(server: str) -> None:

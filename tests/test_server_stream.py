@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+
+from acagent_nb.server.http import Outlet
 
 from .serving import ENDLESS, SKY, Server, serving
 
@@ -78,6 +81,32 @@ def test_a_client_that_asks_before_it_sends(own: Server) -> None:
         body, rest = unchunked(to_the_end(line))
     assert told(body) == own.chat(options={"temperature": 0})["message"]["content"]
     assert rest == b""
+
+
+def test_lines_in_quick_succession_go_together_and_what_ends_them_takes_them_along() -> None:
+    async def written() -> list[bytes]:
+        ours, theirs = socket.socketpair()
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        outlet = Outlet(transport, joins=True)
+        outlet.write(b"head ")
+        outlet.write(b"first ")
+        outlet.more(b"a\n")
+        outlet.more(b"b\n")
+        told = [await reader.read(100), await reader.read(100)]
+        for line in (b"c\n", b"d\n", b"e\n"):
+            outlet.more(line)
+        outlet.write(b"last")
+        transport.close()
+        told.append(await reader.read())
+        writer.close()
+        return told
+
+    together, *rest = asyncio.run(written())
+    assert together == b"head first "
+    assert rest[0] == b"4\r\na\nb\n\r\n"
+    chunks, _, last = rest[1].rpartition(b"\r\n")
+    assert (b"".join(re.findall(rb"\w\n", chunks)), last) == (b"c\nd\ne\n", b"last")
 
 
 def test_who_does_not_read_keeps_nobody_waiting_and_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ The process and its routes:
     absent.py     routes that answer 501: what Ollama has and this server has not
     unknown.py    names that no model here has
     v1.py         the OpenAI-compatible routes: the same questions and answers in other words
-    http.py       connections that must not go on for ever without a request
+    http.py       connections: limits to what comes in, and what goes out together
     guard.py      who may ask: the Host and Origin checks
     reply.py      answers over ASGI: JSON, errors, streams that stop when their reader leaves
 
@@ -37,6 +37,7 @@ The engine:
     process.py    one child from its parent's side
     line.py       HTTP to a child, cheaply
     child.py      the child's own main
+    stepping.py   how it shares the processor with others
 
 Models:
 
@@ -44,6 +45,7 @@ Models:
     manifest.py   one of them, and what its layers hold
     making.py     new ones out of others or out of uploaded files
     templates.py  chat templates that come with a request
+    go.py         Go templates, checked, and turned into Jinja
     pull.py       how they come into the store: the built-in ones from the package, any other by
     remote.py     a pull from a registry, line by line
     registry.py   what a registry is asked, and its refusals in Ollama's words

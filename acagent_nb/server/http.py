@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .reply import LEAVING, MORE
 
+_APART = 0.01  # seconds between two writes of an answer: no eye sees more, and each costs us and the client a turn
 _LARGEST = 1 << 20  # bytes of a request's line and headers, as in Go
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -45,9 +45,10 @@ class Http(HttpToolsProtocol):
         self._unread = 0
         super().on_headers_complete()
         scope = cast(dict[str, Any], self.scope)
-        scope[LEAVING], scope[MORE] = self._leaving, partial(_more, self.cycle)
-        if self.scope["method"] != "HEAD" and not self.expect_100_continue:  # else there may be a head and no body
-            self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport))
+        joins = self.scope["method"] != "HEAD" and not self.expect_100_continue  # else there may be a head and no body
+        outlet = Outlet(self.transport, joins=joins)
+        scope[LEAVING], scope[MORE] = self._leaving, outlet.more
+        self.cycle.transport = cast(asyncio.Transport, outlet)
 
     def on_body(self, body: bytes) -> None:
         """Some of the body."""
@@ -68,24 +69,53 @@ class Http(HttpToolsProtocol):
             told()
 
 
-def _more(cycle: RequestResponseCycle, body: bytes) -> None:
-    """Send a piece of a body without a told length, whose head has gone out; a slow reader's waits in the transport."""
-    if not cycle.disconnected:
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+class Outlet:
+    """A transport as one request's answer uses it, which sends together what comes together.
 
+    What is written first, the head, waits for what follows at once, unless `joins` is false; and lines that
+    come in quick succession wait for each other. What ends the answer takes along all that has waited.
+    """
 
-class _Joined:
-    """A transport as one request's answer uses it: what is written first, the head, waits for what follows at once."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head: bytes | None = None
+    def __init__(self, transport: asyncio.Transport, *, joins: bool) -> None:
         self.close, self.is_closing = transport.close, transport.is_closing
+        self._write = transport.write
+        self._joins = joins
+        self._head = b""
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0.0
 
     def write(self, data: bytes) -> None:
         """Hold the head, or send it with the first of its body; from then on, whatever comes."""
-        if self._head is None:
-            self._head = data
-            return
-        self._transport.write(self._head + data)
-        self.write = self._transport.write  # type: ignore[method-assign]  # nothing is held any more
+        if self._joins:
+            self._head, self._joins = data, False
+        else:
+            self._write(self._head + self._waiting() + data)
+            self._head = b""
+            self._sent = asyncio.get_running_loop().time()
+
+    def more(self, lines: bytes) -> None:
+        """Send some of a body without a told length, whose head has gone out; for a slow reader it waits below."""
+        self._lines.append(lines)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            now = loop.time()  # and all connections send in the same turns
+            if now < self._sent + _APART:
+                self._timer = loop.call_at((now // _APART + 1) * _APART, self._send)
+            else:
+                self._send()
+
+    def _send(self) -> None:
+        lines = self._waiting()
+        if lines and not self.is_closing():  # else the client has left
+            self._write(lines)
+            self._sent = asyncio.get_running_loop().time()
+
+    def _waiting(self) -> bytes:
+        """The lines that wait, as one chunk; they no longer do."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        body = b"".join(self._lines)
+        self._lines.clear()
+        return b"%x\r\n%b\r\n" % (len(body), body) if body else b""

@@ -33,6 +33,7 @@ from .engine import Engine
 from .garbage import sweep
 from .http import Http
 from .settings import Limits
+from .stepping import step_back
 from .store import Store
 
 _GRACE = 1  # seconds that running answers get at the end
@@ -88,6 +89,7 @@ def serve(
             "there is no password",
             file=sys.stderr,
         )
+    step_back()
     # uvloop's way to watch sockets by io_uring costs a call more for each connection than it saves
     os.environ.setdefault("UV_USE_IO_URING", "0")
     engine = Engine(from_environment(os.environ.get("OLLAMA_KEEP_ALIVE")), Limits.from_environment(memory))
