@@ -98,12 +98,9 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument(
         "--host",
-        default="127.0.0.1",
-        help="address to listen on; anything but loopback lets others in, without a password (default: %(default)s)",
+        help="address to listen on; anything but loopback lets others in, without a password (default: 127.0.0.1)",
     )
-    command.add_argument(
-        "--port", type=int, default=11434, help="port to listen on, 0 for any that is free (default: %(default)s)"
-    )
+    command.add_argument("--port", type=int, help="port to listen on, 0 for any that is free (default: 11434)")
     command.add_argument(
         "--models",
         metavar="DIR",
@@ -148,6 +145,10 @@ def _serve(given: argparse.Namespace) -> None:
     if given.status:
         from . import status
 
+        if given.host is not None or given.port is not None:
+            raise LLMError(
+                "--status looks where OLLAMA_HOST says.", "OLLAMA_HOST=127.0.0.1:11434 acagent-nb serve --status"
+            )
         return status.tell(as_json=given.json)
     if given.json:
         raise LLMError("--json is for --status: a server prints its address only.", "acagent-nb serve --status --json")
@@ -168,8 +169,8 @@ def _serve(given: argparse.Namespace) -> None:
         raise missing from error
 
     return serve(
-        host=given.host,
-        port=given.port,
+        host=given.host or "127.0.0.1",
+        port=11434 if given.port is None else given.port,
         store=given.models,
         idle=None if given.idle is None else given.idle * 60,
         state=given.state,

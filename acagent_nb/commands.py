@@ -176,6 +176,10 @@ def _pull(given: argparse.Namespace) -> None:
 
 def _create(given: argparse.Namespace) -> None:
     nothing = not (given.modelfile or given.from_model or given.file)
+    if nothing and not Path("Modelfile").exists():
+        raise LLMError(
+            f"Nothing says what to make {given.model} of.", "Give --from MODEL, --file GGUF or -f MODELFILE."
+        )
     how = {
         "modelfile": Path("Modelfile") if nothing else given.modelfile,
         "from_model": meant.named(given.from_model) if given.from_model else None,

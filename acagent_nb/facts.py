@@ -69,7 +69,7 @@ class Facts:
             with suppress(LLMError):  # what it is asked for can be said without
                 listed = yield from fetch(Open("GET", "/api/tags", seconds=_ASIDE_SECONDS), TAGS)
                 self.digests = {_key(each.name): each.digest for each in listed.models}
-        return self.digests.get(_key(model), "")
+        return (self.digests or {}).get(_key(model), "")  # none if the server has gone meanwhile: see `moved`
 
     def running(self, request: Request) -> Generator[Step, Any, Running | None]:
         """The model as it was loaded for a request; `None` if it is not any more, or the server does not say.
@@ -97,10 +97,10 @@ class Facts:
         Incapable, ModelMissing
         """
         key = _key(request.model)
-        if key not in self._capabilities:
+        able = self._capabilities.get(key)
+        if able is None:
             shown = yield from fetch(post("/api/show", {"model": request.model}), SHOWN, request.model)
-            self._capabilities[key] = shown.capabilities
-        able = self._capabilities[key]
+            able = self._capabilities[key] = shown.capabilities
         if able and capability not in able:
             raise Incapable(
                 f"The model {request.model} has no {capability}.",

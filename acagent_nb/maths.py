@@ -21,7 +21,8 @@ from markdown_it.rules_inline import StateInline
 _PAIRS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
 _BEGIN = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
 # As pandoc has it: no blank inside of a single dollar, and no digit behind it, so that "$5 or $10" is money.
-_INLINE = re.compile(r"\$(?![\s$])(?:\\.|[^\\$])*?(?<!\s)\$(?!\d)", re.DOTALL)
+# A thousand characters are enough for one, and many dollars without an end must not take for ever.
+_INLINE = re.compile(r"\$(?![\s$])(?:\\.|[^\\$]){0,1000}?(?<!\s)\$(?!\d)", re.DOTALL)
 # Formulas that lead somewhere, style what is around them, or change what later formulas mean.
 _DENIED = re.compile(
     r"\\(?:href|url|style|class|cssId|data|html\w*|bbox|require|unicode|mmlToken|includegraphics|texttip|mathtip|toggle"

@@ -5,6 +5,7 @@ Other programs may write to the file meanwhile: they wait until it is replaced.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from . import recordings, whole
 from .errors import BadParams
 from .recordings import Line, Placed, Use
+
+_RESTED = 60.0  # seconds without a change after which nobody is writing
 
 
 class Dropped(NamedTuple):
@@ -37,7 +40,8 @@ def prune(
     dry
         Only find out what would be dropped.
     careful
-        The same where other programs can't be kept from writing meanwhile.
+        The same where others may be writing meanwhile: they can't be kept from it, or have done so in the last
+        minute (the lock is of this user and machine; the file may be shared).
 
     Returns
     -------
@@ -63,7 +67,8 @@ def prune(
             stay = [number for number, _ in placed if number not in gone]
             if texts[-1].strip() and len(texts) not in {number for number, _ in placed}:
                 dropped.append(Dropped(len(texts), "cut off", None))
-            if dropped and not dry and (alone or not careful):
+            rested = alone and time.time() - path.stat().st_mtime > _RESTED
+            if dropped and not dry and (rested or not careful):
                 whole.write(path, b"".join(texts[number - 1] + b"\n" for number in stay))
     except OSError as error:
         raise BadParams(f"{path} can't be pruned: {error.strerror or error}.", "Check the path.") from None

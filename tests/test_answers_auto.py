@@ -63,6 +63,16 @@ def test_auto_asks_again_where_the_model_is_another(file: Path) -> None:
         assert [client.chat("local_m", text).text for text in ("Hi", "Ho")] == ["new", "old"]
 
 
+def test_auto_replays_where_the_server_goes_while_it_is_asked_for_its_models(do: Do, file: Path) -> None:
+    with replaying(chat=said("old"), tags=has("aaa")) as there, acagent_nb.record(file):
+        do(there.url, "chat", "local_m", "Hi")
+    with replaying(tags=Answer(("{",), breaks=True)) as there, acagent_nb.record(file, auto=True):
+        assert do(there.url, "chat", "local_m", "Hi").text == "old"
+    with replaying(chat=said("new"), tags=Answer(("{",), breaks=True)) as there, acagent_nb.record(file, auto=True):
+        assert do(there.url, "chat", "local_m", "Ho").text == "new"
+    assert [line.get("digest", "") for line in lines(file)] == ["aaa", ""]
+
+
 def test_fresh_asks_all_the_same(do: Do, file: Path) -> None:
     with replaying(chat=[said("one"), said("two"), said("three")]) as there:
         with acagent_nb.record(file):

@@ -87,6 +87,7 @@ def test_a_model_that_is_made_of_files(do: Do, file: Path, tmp_path: Path, serve
         with pytest.raises(BadParams, match="can't be read"):
             do(NOBODY, "create", "local_made", file=tmp_path / "none.gguf")
     assert api.post("/api/show", json={"model": "made"}).json()["system"] == "Be brief."
+    assert api.request("DELETE", "/api/delete", json={"model": "made"}).status_code == 200
 
 
 REFUSED = {

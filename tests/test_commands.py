@@ -218,6 +218,11 @@ def test_json_without_status_is_two_lines() -> None:
     assert "--status" in fails("", "serve", "--json")
 
 
+@pytest.mark.parametrize("flag", [("--port", "0"), ("--host", "127.0.0.1")])
+def test_status_of_another_address_is_asked_by_the_environment(flag: tuple[str, str]) -> None:
+    assert "OLLAMA_HOST=" in fails("", "serve", "--status", *flag)
+
+
 def test_every_command_has_a_help_with_examples() -> None:
     for command in ("pull", "list", "show", "rm", "cp", "ps", "stop"):
         told = lines("", command, "--help")

@@ -99,7 +99,7 @@ def test_ctrl_c_says_that_nothing_was_made() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "The Modelfile Modelfile can't be read: No such file or directory."),
+        ((), "Nothing says what to make mine of."),
         (("-f", "nowhere"), "can't be read"),
         (("--from", "tiny", "--file", "a.gguf"), "not from both"),
         (("--file", "nowhere.gguf"), "nowhere.gguf can't be read"),
@@ -125,13 +125,13 @@ def test_a_model_to_start_from_that_is_nearly_right_is_told() -> None:
 def test_the_embedded_server_makes_it_and_answers_with_it(server: str, api: httpx.Client, tmp_path: Path) -> None:
     file = tmp_path / "Modelfile"
     file.write_text('FROM tiny\nPARAMETER num_predict 3\nSYSTEM """Answer in one word."""\n')
-    told = json.loads("\n".join(lines_of_output(server, "create", "Made", "-f", str(file), "--json")))
-    assert told["name"] == "Made:latest"
+    told = json.loads("\n".join(lines_of_output(server, "create", "By-Command", "-f", str(file), "--json")))
+    assert told["name"] == "By-Command:latest"
     assert told["size"] > TINY.size
-    chat = {"model": "made", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "stream": False}
+    chat = {"model": "by-command", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "stream": False}
     assert api.post("/api/chat", json=chat).json()["eval_count"] <= 3
-    assert "does not quantize" in fails(server, "create", "Made", "--from", "tiny", "--quantize", "q4_K_M")
-    lines(server, "rm", "--yes", "made")
+    assert "does not quantize" in fails(server, "create", "By-Command", "--from", "tiny", "--quantize", "q4_K_M")
+    lines(server, "rm", "--yes", "by-command")
 
 
 def lines_of_output(url: str, *arguments: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -100,12 +102,19 @@ def record(url: str, file: Path, *texts: str, auto: bool = False) -> None:
             client.chat("local_m", text)
 
 
+def rested(file: Path) -> Path:
+    """The same, as if nobody had written to it for two minutes."""
+    then = time.time() - 120
+    os.utime(file, (then, then))
+    return file
+
+
 def test_a_file_that_is_recorded_again_and_again_does_not_grow_for_ever() -> None:
     file, sizes = Path("a.jsonl"), []
     keep("a.jsonl", "An older one?")
     with replaying(chat=[said(f"answer {at}") for at in range(18)]) as there:
         for _ in range(6):
-            record(there.url, file, "One?", "Two?", "Three?")
+            record(there.url, rested(file), "One?", "Two?", "Three?")
             sizes.append(len(numbered(file)))
     assert max(sizes) <= 3 * 4
     assert [line.events[0][1] for line in read(file)] == ["An older one? Yes.", "answer 15", "answer 16", "answer 17"]
@@ -117,9 +126,11 @@ def test_only_what_is_recorded_is_made_shorter() -> None:
     with acagent_nb.replay(file):
         assert file.read_bytes() == before
     with acagent_nb.record(file, auto=True):
+        assert file.read_bytes() == before, "somebody may still be writing"
+    with acagent_nb.record(rested(file), auto=True):
         assert asked(file) == ["One?", "Two?"]
     keep("a.jsonl", "Two?")
-    with acagent_nb.record(file):
+    with acagent_nb.record(rested(file)):
         assert asked(file) == ["One?", "Two?", "Two?"], "a third is not worth it"
 
 
@@ -127,13 +138,14 @@ def test_where_no_lock_can_be_all_lines_stay(monkeypatch: pytest.MonkeyPatch) ->
     Path("no-folder").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(Path("no-folder").absolute()))
     file = keep("a.jsonl", "One?", "One?", "One?")
-    with acagent_nb.record(file):
+    with acagent_nb.record(rested(file)):
         assert len(asked(file)) == 3
     assert main(["answers", "prune", "a.jsonl"]) == 0
     assert len(asked(file)) == 1, "whoever asks for it has it"
 
 
 OPENS = """
+import os
 import sys
 from pathlib import Path
 import acagent_nb
@@ -144,6 +156,7 @@ sys.stdin.readline()
 for _ in range(30):
     with locked(path), path.open("ab") as file:
         file.write((encoded(Line("again", 1, "chat")) + b"\\n") * 300)
+    os.utime(path, (0, 0))  # as if all had rested
     acagent_nb.record(path).close()
 """
 

@@ -202,6 +202,13 @@ def test_what_is_no_formula_is_not_typeset(text: str) -> None:
     assert "\\" not in bare
 
 
+def test_thousands_of_dollars_without_an_end_are_text_soon() -> None:
+    page = html("$a \\ " * 20_000)  # each of them was looked after to the text's end: half a minute
+    assert page.count("<span>$</span>") == 20_000
+    assert "<span>$</span>" not in html(f"${'x' * 900}$")
+    assert html(f"${'x' * 1100}$").count("<span>$</span>") == 2
+
+
 def test_a_formula_that_leads_somewhere_is_text() -> None:
     for evil in ("\\href{javascript:alert(1)}{x}", "\\style{position:fixed}{x}", "\\def\\frac{x}", "\\HREF{a}{b}"):
         for around in ("${}$", "$${}$$", "\\({}\\)", "\\[{}\\]", "$$\n{}\n$$", "\\begin{{align}}{}\\end{{align}}"):

@@ -122,6 +122,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tiny=tiny:skills", "'tiny' can't be an alias: it is a model already.", "Choose another name."),
         ("mine=tiny", "'mine' can't be an alias: it is a model already.", "Choose another name."),
         ("gpt-4o=llama3.2:1b", "There is no model 'llama3.2:1b' that 'gpt-4o' could stand for.", "acagent-nb pull"),
+        ("gpt-4o=local_no", "There is no model 'no' that 'gpt-4o' could stand for.", "acagent-nb pull no"),
         ("gpt-4o", "'gpt-4o' is no alias.", "--alias gpt-4o-mini=tiny"),
         ("a b=tiny", "", "a b"),
     ],

@@ -34,6 +34,12 @@ def test_a_port_that_is_none(capsys: pytest.CaptureFixture[str], models: list[st
     ]
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_host_that_is_none(capsys: pytest.CaptureFixture[str], models: list[str], host: str) -> None:
+    told = ran(capsys, *models, "--host", host)
+    assert told == [f"There is no address {host!r} on this machine.", "Leave --host out to use 127.0.0.1."]
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "unit"),
     [

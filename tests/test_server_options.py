@@ -22,6 +22,7 @@ from .test_server_create import create, shown, upload
     ("options", "word"),
     [
         ({"temperature": "hot"}, "float32"),
+        ({"temperature": 10**400}, "float32"),
         ({"num_predict": "many"}, "integer"),
         ({"num_ctx": True}, "integer"),
         ({"use_mmap": 1}, "boolean"),

@@ -118,7 +118,7 @@ def test_turns_are_made_of_messages_as_ollama_makes_them(own: Server, messages: 
 
 def test_and_or_not_and_texts_are_understood(own: Server) -> None:
     template = (
-        '{{ if and .First .System }}a{{ else if (or .System "b") }}{{ "{{b}}" }}{{/* no */}}{{ end }} {{- .Prompt }}'
+        '{{/* "}} */}}{{ if and .First .System }}a{{ else if (or .System "b") }}{{ "{{b}}" }}{{ end }} {{- .Prompt }}'
     )
     create(own, "thinker", **{"from": "bare"}, template=template)
     check_asked(own, "thinker", turns("U1"), "{{b}}U1")

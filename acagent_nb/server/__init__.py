@@ -4,6 +4,7 @@ The process and its routes:
 
     run.py        the process: the state file, when to end
     listen.py     the address it listens on
+    stepping.py   how it and its children share the processor with others
     app.py        routes: which request goes where, and in what shape it is answered
     models.py     routes for models as such: listed, shown, pulled, made, copied, deleted
     embeds.py     routes for texts as vectors
@@ -37,7 +38,6 @@ The engine:
     process.py    one child from its parent's side
     line.py       HTTP to a child, cheaply
     child.py      the child's own main
-    stepping.py   how it shares the processor with others
 
 Models:
 

@@ -112,7 +112,7 @@ def parse(text: str) -> tuple[str, str]:
     alias, found, model = text.partition("=")
     if not (alias and found and model):
         raise LLMError(f"{text!r} is no alias.", "Write the new name first, then the model: --alias gpt-4o-mini=tiny")
-    return alias, model
+    return alias, model.removeprefix(names.LOCAL)
 
 
 def _plain(name: Name) -> str:

@@ -148,7 +148,6 @@ def _loading(model: Model, header: Gguf, options: str, shift: bool) -> tuple[Map
 
 def _asked(model: Model, request: dict[str, Any]) -> Asked:
     """What all requests have in common."""
-    turns.check_top(request)
     values, load = loading(model, request.get("options", {}), shift=request.get("shift"))
     return Asked(
         model,

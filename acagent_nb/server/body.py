@@ -123,7 +123,7 @@ _PYTHON = {
     "map[string]interface {}": dict,
     "map[string]string": dict,
 }
-_WORD = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+WORD = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
 
 def read(raw: bytes, struct: str, fields: Fields, package: str = "api") -> dict[str, Any]:
@@ -156,7 +156,7 @@ def read(raw: bytes, struct: str, fields: Fields, package: str = "api") -> dict[
     if not isinstance(value, dict):
         if value is None:
             return {}
-        said = f"json: cannot unmarshal {_WORD[type(value)]} into Go value of type {package}.{struct}"
+        said = f"json: cannot unmarshal {WORD[type(value)]} into Go value of type {package}.{struct}"
         raise ServerError(said, status=400)
     return _checked(value, struct, fields)
 
@@ -197,7 +197,7 @@ def _spelled(value: dict[str, Any], fields: Fields) -> dict[str, Any]:
     known = {name.casefold(): name for name in fields}
     found: dict[str, Any] = {}
     for key, item in value.items():
-        name = key if key in fields else known.get(key.casefold(), key)
+        name = known.get(key.casefold(), key)
         if item is not None or name not in found:
             found[name] = item
     return found
@@ -212,7 +212,7 @@ def _of(kind: type, value: Any, where: str, go: str) -> Any:
     """The value if it is of the kind, else Go's complaint."""
     if type(value) is kind or (kind is float and type(value) is int):
         return value
-    word = _WORD.get(type(value), "null")
+    word = WORD.get(type(value), "null")
     if kind is int and word == "number":
         word = f"number {value}"
     raise ServerError(f"json: cannot unmarshal {word} into Go struct field {where} of type {go}", status=400)

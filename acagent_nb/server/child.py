@@ -17,8 +17,6 @@ import sys
 import threading
 from typing import Any
 
-from .stepping import step_back
-
 
 def main() -> None:
     """Read the settings, load the model, say where it answers, and end with the parent."""
@@ -28,7 +26,6 @@ def main() -> None:
     os.dup2(2, 1)  # whatever the engine prints is a message, not an answer
     threading.Thread(target=_end_with_parent, args=(settings["socket"],), daemon=True).start()
 
-    step_back()
     import xllamacpp  # type: ignore[import-untyped]  # it ships none
 
     params = _params(xllamacpp, settings)

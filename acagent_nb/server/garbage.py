@@ -64,12 +64,10 @@ def remove_unused(store: Store, digests: Iterable[str]) -> list[Path]:
         for name in names - needed if needed is not None else ():
             with _alone(store, name) as alone:
                 path = store.blobs / name
-                if alone and path.exists() and _remove(path):
+                if alone and _remove(path):
                     removed.append(path)
-        if needed is None:
-            claims.unmark(store.folder, names)  # whoever can tell what else needs them may remove them
-        else:
-            claims.unmark(store.folder, [path.name for path in removed])
+        # if nobody can tell what is needed, whoever can may remove them
+        claims.unmark(store.folder, names if needed is None else [path.name for path in removed])
     return removed
 
 

@@ -19,8 +19,9 @@ from ..errors import ServerError
 UNSAYABLE = "its template is Go's, and not of the plain kind that this server can turn into Jinja for llama.cpp"
 PROMPT_ONLY = "{{ .Prompt }}"  # what Ollama takes for a model that has no template at all
 
-_INSIDE = r'(?:"(?:\\.|[^"\\])*"|`[^`]*`|[^"`}]|\}(?!\}))*'
-_ACTION = re.compile(r"\{\{(-(?=\s))?(" + _INSIDE + r"?)((?<=\s)-)?\}\}", re.DOTALL)
+_COMMENT = r"\s*/\*(?:(?!\*/).)*\*/\s*"  # in which quotes and braces mean nothing
+_INSIDE = r'(?!\s*/\*)(?:"(?:\\.|[^"\\])*"|`[^`]*`|[^"`}]|\}(?!\}))*?'
+_ACTION = re.compile(r"\{\{(-(?=\s))?(" + _COMMENT + "|" + _INSIDE + r")((?<=\s)-)?\}\}", re.DOTALL)
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[()]|[^\s()"]+')
 _OPENERS = ("if", "range", "with", "define", "block")
 _FIELDS = {".System": "system", ".Prompt": "prompt", ".Response": "response"}

@@ -107,7 +107,7 @@ class Outlet:
 
     def _send(self) -> None:
         lines = self._waiting()
-        if lines and not self.is_closing():  # else the client has left
+        if not self.is_closing():  # else the client has left
             self._write(lines)
             self._sent = asyncio.get_running_loop().time()
 

@@ -26,7 +26,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, proto)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second is a host with an empty part, or a very long one
         raise LLMError(
             f"There is no address {host!r} on this machine.", "Leave --host out to use 127.0.0.1."
         ) from error

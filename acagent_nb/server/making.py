@@ -111,8 +111,7 @@ def _write(store: Store, text: str, layers: list[dict[str, Any]], config: dict[s
     with writing(store.manifests):
         store.write(old.name if old else names.parse(text), written.manifest(layers, config))
     if old is not None:
-        before = {layer.digest for layer in (*old.layers, old.config)}
-        remove_unused(store, before - {layer["digest"] for layer in (*layers, config)})
+        remove_unused(store, old.digests - {layer["digest"] for layer in (*layers, config)})
 
 
 async def _brought(store: Store, source: str) -> AsyncGenerator[dict[str, Any], None]:

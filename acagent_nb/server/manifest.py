@@ -81,6 +81,11 @@ class Model:
         """Bytes of all its blobs."""
         return sum(layer.size for layer in (*self.layers, self.config))
 
+    @property
+    def digests(self) -> set[str]:
+        """Of all its blobs."""
+        return {layer.digest for layer in (*self.layers, self.config)}
+
     @cached_property
     def weights(self) -> Path:
         """The model file; `ServerError` if the manifest names none."""

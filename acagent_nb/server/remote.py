@@ -78,7 +78,7 @@ async def pull(
             except ServerError:
                 if not left or all(is_there(store, layer) for layer in manifest.layers):
                     raise
-    before = {layer.digest for layer in (*old.layers, old.config)} if old else set()
+    before = old.digests if old else set()
     if await asyncio.to_thread(remove_unused, store, before - {layer.digest for layer in manifest.layers}):
         yield {"status": "removing unused layers"}
     yield {"status": "success"}

@@ -34,11 +34,10 @@ def refusal(error: ServerError, content_type: str = JSON) -> Response:
     return reply({"error": error.message}, error.status, content_type)
 
 
-def openai_error(status: int, text: str, kind: str = "") -> Response:
-    """An error in OpenAI's form; its kind follows from the status unless it is given."""
-    kind = kind or {400: "invalid_request_error", 404: "not_found_error", 501: "not_implemented_error"}.get(
-        status, "api_error"
-    )
+def openai_error(status: int, text: str) -> Response:
+    """An error in OpenAI's form; its kind follows from the status."""
+    kinds = {400: "invalid_request_error", 404: "not_found_error", 501: "not_implemented_error"}
+    kind = kinds.get(status, "api_error")
     return reply({"error": {"message": text, "type": kind, "param": None, "code": None}}, status, BARE_JSON)
 
 
@@ -53,13 +52,12 @@ class Stream:
     pieces
         What to send; closed when the stream ends, however it does.
     content_type
-        Of the answer, and (if there is one before the first piece) of the error.
+        Of the answer; an error before the first piece has its own.
     """
 
-    def __init__(self, pieces: AsyncGenerator[bytes, None], content_type: str = LINES, error_type: str = JSON) -> None:
+    def __init__(self, pieces: AsyncGenerator[bytes, None], content_type: str = LINES) -> None:
         self.pieces = pieces
         self.content_type = content_type
-        self.error_type = error_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,7 +79,7 @@ class Stream:
 
     def refused(self, error: ServerError) -> Response:
         """What is answered instead, before the first piece."""
-        return refusal(error, self.error_type)
+        return refusal(error)
 
     def broken(self, error: ServerError) -> bytes:
         """The last piece of a stream that goes wrong."""

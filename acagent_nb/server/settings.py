@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -127,7 +128,7 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Value]:
 def _typed(name: str, value: Any) -> Value:
     """The value as Ollama takes it: whole numbers by cutting off, no check of its range."""
     kind = KNOWN[name].kind
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if kind is int and number:
         return int(value)
     if kind is float and number:

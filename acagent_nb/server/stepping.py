@@ -1,4 +1,4 @@
-"""How a process that computes shares the machine: it steps back for whoever is awake already."""
+"""How the server and its children share the machine: they step back for whoever is awake already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 def step_back() -> None:
-    """Have what wakes this process go on first, where the system knows such a wish (Linux).
+    """Have what wakes this process, or one that it starts, go on first, where the system knows such a wish (Linux).
 
     A notebook beside a busy model stays quick, and the threads of an engine, which wake each other for every
     token, interrupt each other less: 8 answers at once come some percent faster.

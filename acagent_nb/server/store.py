@@ -129,7 +129,7 @@ class Store:
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(*_NO_MANIFEST):  # what it replaces may be needed no more
-                claims.mark(self.folder, _digests(Model(name, path, self.blobs, 0)) - digests)
+                claims.mark(self.folder, Model(name, path, self.blobs, 0).digests - digests)
             with self.writing(path) as file:
                 file.write(manifest)
             claims.unmark(self.folder, digests)
@@ -173,7 +173,7 @@ class Store:
                 f"'{name}' lies in an Ollama's folder, which this server only reads: `ollama rm {name}` removes it",
                 status=400,
             )
-        digests = _digests(model)
+        digests = model.digests
         with self.locked():
             with suppress(OSError):  # a full disk must not keep anybody from making room
                 claims.mark(self.folder, digests)
@@ -208,11 +208,6 @@ class Store:
 @lru_cache(maxsize=256)  # for every request, as below
 def _joined(folder: Path, name: Name) -> Path:
     return folder.joinpath(*name)
-
-
-def _digests(model: Model) -> set[str]:
-    """Of all its blobs."""
-    return {layer.digest for layer in (*model.layers, model.config)}
 
 
 @lru_cache(maxsize=256)

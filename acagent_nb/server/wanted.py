@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import ServerError
-from . import ask, body
+from . import ask, body, turns
 from .ask import Asked
 from .manifest import Model
 
@@ -69,7 +69,6 @@ _ALWAYS = {"temperature": 1.0, "top_p": 1.0}  # where a request names none, what
 _SAME = ("seed", "temperature", "top_p", "frequency_penalty", "presence_penalty")
 _EFFORTS = ("high", "medium", "low", "max", "none")
 _PICTURES = ("", "image/jpeg", "image/jpg", "image/png", "image/webp", "image/gif", "image/bmp")
-_WORDS: dict[type, str] = {list: "array", dict: "object", bool: "bool"}
 _GO = {str: "string", bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}"}
 
 
@@ -148,7 +147,7 @@ def completion(raw: bytes) -> Wanted:
     prompts = told.get("prompt", "")
     prompts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-        word = _WORDS.get(type(prompts), "number")
+        word = body.WORD[type(prompts)]
         said = f"json: cannot unmarshal {word} into Go struct field CompletionRequest.prompt of type string"
         raise ServerError(said, status=400)
     count = max(0, told.get("logprobs", 0))
@@ -163,6 +162,7 @@ def completion(raw: bytes) -> Wanted:
 
 def _wanted(told: dict[str, Any], requests: list[dict[str, Any]], passed: list[str]) -> Wanted:
     """What both kinds of request have in common."""
+    turns.check_top(requests[0])
     each, name, stream = told.get("n", 1), told.get("model", ""), told.get("stream", False)
     if each > _MOST:
         raise ServerError(

@@ -19,6 +19,7 @@ from msgspec.structs import asdict
 
 from acagent_nb import hosts
 from acagent_nb.server.settings import Load
+from acagent_nb.server.stepping import step_back
 
 
 class Place(NamedTuple):
@@ -66,7 +67,8 @@ def of_child(private: hosts.Private) -> tuple[Place, psutil.Process]:
 def engine_on_tcp(load: Load) -> Iterator[Place]:
     """A child that listens on a port, as they all do where there are no Unix sockets; gone at the block's end."""
     command = [sys.executable, "-m", "acagent_nb.server.child"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    # as polite as the server's own child, so that the two are alike
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=step_back) as child:
         assert child.stdin is not None  # it is a pipe,
         assert child.stdout is not None  # and so is this
         child.stdin.write(json.dumps({**asdict(load), "socket": ""}).encode() + b"\n")
