@@ -119,7 +119,7 @@ def test_pictures(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_thinking(tiny: InteractiveShell) -> None:
-    assert "legs" in ask(tiny, "local_tiny:skills --think", "Is a spider an insect?").thinking
+    assert "legs" in ask(tiny, "local_tiny:skills --think --temperature 0", "Is a spider an insect?").thinking
     assert ask(tiny, "local_tiny:skills --no-think", "Is a spider an insect?").thinking == ""
 
 

@@ -6,6 +6,7 @@ import random
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -152,17 +153,17 @@ def test_a_client_that_leaves_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, m
     """Without a second child what comes while the first one answers lies in its slots, and begins together."""
     monkeypatch.setenv("OLLAMA_MAX_LOADED_MODELS", most)
     with serving() as own:
-        leaves(own)
+        leaves(own, alone_in_memory=most == "1")
 
 
-def leaves(own: Server) -> None:
+def leaves(own: Server, *, alone_in_memory: bool) -> None:
     expected = alone(own)
     body = {"model": "tiny", "prompt": "Once", "raw": True, "format": ENDLESS, "options": {"num_predict": 1500}}
     leaving, other = (httpx.Client(base_url=own.url, trust_env=False, timeout=seconds) for seconds in (0.1, 60))
     with leaving, other, ThreadPoolExecutor(1) as pool, other.stream("POST", "/api/generate", json=body) as answer:
         lines = answer.iter_lines()
         next(lines)
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx.ReadTimeout) if alone_in_memory else suppress(httpx.ReadTimeout):  # a second is quick
             leaving.post("/api/embed", json={"model": "tiny", "input": TEXTS[0]})
         asked = pool.submit(embed, own, TEXTS[1:])
         for _ in lines:
